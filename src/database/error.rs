@@ -1,0 +1,88 @@
+//! What went wrong with the database, sorted by what to do next.
+
+use sea_orm::{DbErr, RuntimeErr, sqlx};
+use thiserror::Error as ThisError;
+
+/// A fault of the database. The text of one may hold internals: it is for logs and terminals, and
+/// never reaches a client of the API.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    /// The address is of no database that the gateway knows.
+    #[error("the database address must start with sqlite:// or postgres://")]
+    Address,
+    /// Nobody answers, or no connection came free in time: try again later.
+    #[error("the database cannot be reached: {0}")]
+    Unavailable(String),
+    /// Another transaction was in the way and this one was rolled back: try again.
+    #[error("the database is busy: {0}")]
+    Contention(String),
+    /// A number grew beyond its type.
+    #[error("a number is out of range: {0}")]
+    OutOfRange(String),
+    /// The database refused a statement, or its rows are not what they should be: trying again
+    /// will not help.
+    #[error("the database refused: {0}")]
+    Refused(String),
+}
+
+/// SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock, lock
+/// not available, and a statement cancelled by its timeout.
+const CONTENTION: [&str; 4] = ["40001", "40P01", "55P03", "57014"];
+
+impl Error {
+    /// Any fault while connecting means that the database cannot be reached.
+    pub(super) fn while_connecting(error: DbErr) -> Self {
+        let text = match error {
+            DbErr::Conn(RuntimeErr::SqlxError(cause)) => cause.to_string(),
+            other => other.to_string(),
+        };
+        Self::Unavailable(text)
+    }
+
+    fn from_sqlx(error: &sqlx::Error, text: String) -> Self {
+        match error {
+            sqlx::Error::Database(fault) => match fault.code().as_deref() {
+                Some(code) if CONTENTION.contains(&code) => Self::Contention(text),
+                Some("22003") => Self::OutOfRange(text),
+                // Classes 08 and 57P: the connection, or the server, is going away; 53: it is full.
+                Some(code) if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") => {
+                    Self::Unavailable(text)
+                }
+                // SQLite's SQLITE_BUSY and SQLITE_LOCKED, with whatever detail is in the high byte.
+                Some(code)
+                    if code.parse::<u32>().is_ok_and(|n| matches!(n & 0xff, 5 | 6)) && code.len() < 5 =>
+                {
+                    Self::Contention(text)
+                }
+                _ if text.contains("integer overflow") => Self::OutOfRange(text),
+                _ => Self::Refused(text),
+            },
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Self::Unavailable(text),
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        let text = error.to_string();
+        match &error {
+            DbErr::Conn(RuntimeErr::SqlxError(cause))
+            | DbErr::Exec(RuntimeErr::SqlxError(cause))
+            | DbErr::Query(RuntimeErr::SqlxError(cause)) => Self::from_sqlx(cause, text),
+            DbErr::ConnectionAcquire(_) => Self::Unavailable(text),
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let text = error.to_string();
+        Self::from_sqlx(&error, text)
+    }
+}

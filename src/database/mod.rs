@@ -1,0 +1,106 @@
+//! The connection to either database, its transactions and its schema's state.
+
+mod error;
+mod schema;
+
+use std::{fmt, time::Duration};
+
+use sea_orm::{
+    AccessMode, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend,
+    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+
+pub use error::Error;
+pub use schema::{MigrationState, NotServable};
+
+/// Longest wait for a free connection, and for SQLite's one writer, before the work is given up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections kept to one database. On SQLite they are readers beside its one writer.
+const CONNECTIONS: u32 = 16;
+
+/// A pool of connections to SQLite or PostgreSQL. Cheap to clone; all clones share the pool.
+#[derive(Clone)]
+pub struct Database {
+    /// For statements that need no transaction.
+    pub connection: DatabaseConnection,
+}
+
+impl fmt::Debug for Database {
+    /// Names the backend only: an address can hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("backend", &self.backend()).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Connects to `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`] for any other address, [`Error::Unavailable`] when nobody answers.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let mut options = ConnectOptions::new(url);
+        options.sqlx_logging(false).connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
+        if url.starts_with("sqlite:") {
+            let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+            // Each connection to an in-memory database would see a database of its own.
+            options.max_connections(if in_memory { 1 } else { CONNECTIONS });
+            options.map_sqlx_sqlite_opts(|sqlite| {
+                sqlite
+                    .foreign_keys(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Normal)
+                    .busy_timeout(PATIENCE)
+            });
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
+        } else {
+            return Err(Error::Address);
+        }
+        let connection = sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?;
+        Ok(Self { connection })
+    }
+
+    /// Which of the two databases this is.
+    #[must_use]
+    pub fn backend(&self) -> DbBackend {
+        self.connection.get_database_backend()
+    }
+
+    /// A transaction that may write. On SQLite it waits for its turn here, not at its first write,
+    /// where a reader can no longer become the writer.
+    ///
+    /// # Errors
+    ///
+    /// When no connection is free in time, or SQLite's writer is busy for too long.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
+        Ok(self
+            .connection
+            .begin_with_options(TransactionOptions {
+                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+                ..TransactionOptions::default()
+            })
+            .await?)
+    }
+
+    /// A transaction in which every statement reads the same snapshot.
+    ///
+    /// # Errors
+    ///
+    /// When no connection is free in time.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
+        Ok(self
+            .connection
+            .begin_with_options(match self.backend() {
+                DbBackend::Sqlite => TransactionOptions::default(),
+                _ => TransactionOptions {
+                    isolation_level: Some(IsolationLevel::RepeatableRead),
+                    access_mode: Some(AccessMode::ReadOnly),
+                    ..TransactionOptions::default()
+                },
+            })
+            .await?)
+    }
+}

@@ -1,0 +1,131 @@
+//! Bringing the schema up to date, taking it back, and telling whether it can be served.
+
+use migration::{HISTORY_TABLE, MigrationStatus, Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use thiserror::Error as ThisError;
+
+use super::{Database, Error};
+
+/// Any number that two gateways agree on: whoever holds it migrates, the other waits.
+const MIGRATION_LOCK: i64 = 0x7465_6e61_6e74;
+
+/// One migration and whether this database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationState {
+    /// Its name, which starts with its date.
+    pub name: String,
+    /// Whether it has been applied.
+    pub applied: bool,
+}
+
+/// Why a database is not to be served, or migrated, by this program.
+#[derive(Debug, ThisError)]
+pub enum NotServable {
+    /// Tables that are somebody else's stand where the gateway's would be.
+    #[error(
+        "the database already has tables named {0} that this gateway did not create; \
+         use another database, or another schema (PostgreSQL: append ?options=-csearch_path%3DNAME to the address)"
+    )]
+    ForeignTables(String),
+    /// The database is older than this program.
+    #[error(
+        "the database lacks {0} migration(s); run `tenant-gateway migrate up`, or `serve` without --no-migrate"
+    )]
+    Pending(usize),
+    /// The database is newer than this program.
+    #[error("the database was migrated by a newer gateway ({0}); use that version")]
+    Newer(String),
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+impl Database {
+    /// Applies every pending migration, all or none. Returns how many there were. Several gateways
+    /// may ask at once.
+    ///
+    /// # Errors
+    ///
+    /// [`NotServable`], with nothing changed.
+    pub async fn migrate_up(&self) -> Result<usize, NotServable> {
+        let transaction = self.begin_migrating().await?;
+        let pending = states(&transaction).await?.iter().filter(|state| !state.applied).count();
+        let foreign = migration::foreign_tables(&transaction).await.map_err(Error::from)?;
+        if !foreign.is_empty() {
+            return Err(NotServable::ForeignTables(foreign.join(", ")));
+        }
+        if pending > 0 {
+            Migrator::up(&transaction, None).await.map_err(Error::from)?;
+            transaction.commit().await.map_err(Error::from)?;
+        }
+        Ok(pending)
+    }
+
+    /// Takes back the newest `steps` migrations, with the data in what they made.
+    ///
+    /// # Errors
+    ///
+    /// [`NotServable`], with nothing changed.
+    pub async fn migrate_down(&self, steps: u32) -> Result<usize, NotServable> {
+        let transaction = self.begin_migrating().await?;
+        let before = states(&transaction).await?.iter().filter(|state| state.applied).count();
+        if before == 0 {
+            return Ok(0);
+        }
+        Migrator::down(&transaction, Some(steps)).await.map_err(Error::from)?;
+        let after = states(&transaction).await?.iter().filter(|state| state.applied).count();
+        transaction.commit().await.map_err(Error::from)?;
+        Ok(before - after)
+    }
+
+    /// Every migration this program knows, in order. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`NotServable::Newer`] or [`NotServable::Database`].
+    pub async fn migrations(&self) -> Result<Vec<MigrationState>, NotServable> {
+        states(&self.connection).await
+    }
+
+    /// Whether the database answers and has exactly the schema that this program needs.
+    ///
+    /// # Errors
+    ///
+    /// [`NotServable`] says why not.
+    pub async fn check_servable(&self) -> Result<(), NotServable> {
+        match self.migrations().await?.iter().filter(|state| !state.applied).count() {
+            0 => Ok(()),
+            pending => Err(NotServable::Pending(pending)),
+        }
+    }
+
+    async fn begin_migrating(&self) -> Result<DatabaseTransaction, NotServable> {
+        let transaction = self.begin().await?;
+        if self.backend() == DbBackend::Postgres {
+            let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+            transaction.execute_unprepared(&lock).await.map_err(Error::from)?;
+        }
+        Ok(transaction)
+    }
+}
+
+async fn states<C: ConnectionTrait>(connection: &C) -> Result<Vec<MigrationState>, NotServable> {
+    let recorded = Migrator::get_migration_with_status_read_only(connection).await.map_err(|error| {
+        let text = error.to_string();
+        // The library tells this one case by its sentence only.
+        match text.split('\'').nth(1) {
+            Some(name) if text.contains("has been applied but its file is missing") => {
+                NotServable::Newer(name.to_owned())
+            }
+            _ => NotServable::Database(error.into()),
+        }
+    })?;
+    tracing::debug!(table = HISTORY_TABLE, migrations = recorded.len(), "read the schema's history");
+    Ok(recorded
+        .iter()
+        .map(|migration| MigrationState {
+            name: migration.name().to_owned(),
+            applied: migration.status() == MigrationStatus::Applied,
+        })
+        .collect())
+}
