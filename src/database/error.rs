@@ -19,6 +19,9 @@ pub enum Error {
     /// A number grew beyond its type.
     #[error("a number is out of range: {0}")]
     OutOfRange(String),
+    /// A row with the same key is there already.
+    #[error("the row exists already: {0}")]
+    Duplicate(String),
     /// The database refused a statement, or its rows are not what they should be: trying again
     /// will not help.
     #[error("the database refused: {0}")]
@@ -43,6 +46,7 @@ impl Error {
         match error {
             sqlx::Error::Database(fault) => match fault.code().as_deref() {
                 Some(code) if CONTENTION.contains(&code) => Self::Contention(text),
+                _ if fault.is_unique_violation() => Self::Duplicate(text),
                 Some("22003") => Self::OutOfRange(text),
                 // Classes 08 and 57P: the connection, or the server, is going away; 53: it is full.
                 Some(code) if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") => {

@@ -2,17 +2,19 @@
 
 mod error;
 mod schema;
+mod sql;
 
 use std::{fmt, time::Duration};
 
 use sea_orm::{
-    AccessMode, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend,
-    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
 pub use error::Error;
 pub use schema::{MigrationState, NotServable};
+pub use sql::Sql;
 
 /// Longest wait for a free connection, and for SQLite's one writer, before the work is given up.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -38,7 +38,12 @@ impl Storage {
         Self::open_directory(&path)
     }
 
-    fn open_directory(path: &Path) -> Result<Self, Error> {
+    /// Opens a directory, making it where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] when it cannot be made.
+    pub fn open_directory(path: &Path) -> Result<Self, Error> {
         std::fs::create_dir_all(path).map_err(|error| Error::Failed(error.to_string()))?;
         let store =
             LocalFileSystem::new_with_prefix(path).map_err(|error| Error::Failed(error.to_string()))?;

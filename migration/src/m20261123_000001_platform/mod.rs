@@ -27,8 +27,13 @@ pub(crate) const TABLES: [&str; 16] = [
 ];
 
 /// The first migration.
-#[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
+
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "m20261123_000001_platform"
+    }
+}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

@@ -1,0 +1,142 @@
+//! The keys a token may be signed with, and the check of its signature.
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use thiserror::Error;
+
+use super::{Claims, NotAuthentic, Viewer, key_set::KeySet};
+use crate::{auth::KeySetSource, clock::Clock};
+
+/// Why keys cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The file of secrets cannot be read.
+    #[error("the secret file cannot be read: {0}")]
+    SecretFile(std::io::Error),
+    /// There is no line with a secret.
+    #[error("the secret is empty")]
+    EmptySecret,
+    /// The key set cannot be read, or is none.
+    #[error("the key set cannot be used: {0}")]
+    KeySet(String),
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug)]
+pub enum Keys {
+    /// HS256 secrets: the first signs, all verify, so that they can be rotated.
+    Secrets(Vec<Vec<u8>>),
+    /// Public keys for RS256, ES256 and EdDSA; the gateway can sign nothing.
+    KeySet(KeySetSource),
+}
+
+impl Keys {
+    /// Reads secrets, one a line; blank lines are passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::EmptySecret`] when none is left.
+    pub fn from_secret_lines(text: &str) -> Result<Self, KeyError> {
+        let secrets: Vec<Vec<u8>> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .map(|line| line.as_bytes().to_vec())
+            .collect();
+        if secrets.is_empty() { Err(KeyError::EmptySecret) } else { Ok(Self::Secrets(secrets)) }
+    }
+}
+
+/// Turns tokens into viewers.
+#[derive(Debug)]
+pub struct Authenticator {
+    verifier: Verifier,
+    issuer: Option<String>,
+    audience: Option<String>,
+    clock: Clock,
+}
+
+enum Verifier {
+    Secrets(Vec<DecodingKey>),
+    KeySet(KeySet),
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Secrets(_) => "Secrets",
+            Self::KeySet(_) => "KeySet",
+        })
+    }
+}
+
+impl Authenticator {
+    /// Reads the keys. With `issuer` or `audience`, only tokens that name it are accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::KeySet`] when the key set cannot be had.
+    pub async fn new(
+        keys: Keys,
+        issuer: Option<String>,
+        audience: Option<String>,
+        clock: Clock,
+    ) -> Result<Self, KeyError> {
+        let verifier = match keys {
+            Keys::Secrets(secrets) => {
+                Verifier::Secrets(secrets.iter().map(|secret| DecodingKey::from_secret(secret)).collect())
+            }
+            Keys::KeySet(source) => Verifier::KeySet(KeySet::load(source, clock.clone()).await?),
+        };
+        Ok(Self { verifier, issuer, audience, clock })
+    }
+
+    /// The viewer behind the value of an `Authorization` header.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAuthentic`].
+    pub async fn viewer(&self, authorization: Option<&str>) -> Result<Viewer, NotAuthentic> {
+        let (scheme, token) =
+            authorization.and_then(|value| value.trim().split_once(' ')).ok_or(NotAuthentic::Missing)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(NotAuthentic::Missing);
+        }
+        let claims = self.claims(token.trim()).await.ok_or(NotAuthentic::Invalid)?;
+        claims.viewer(self.clock.now())
+    }
+
+    async fn claims(&self, token: &str) -> Option<Claims> {
+        let header = decode_header(token).ok()?;
+        // A kind of key verifies its own algorithms only: a public key never serves as a secret.
+        match &self.verifier {
+            Verifier::Secrets(secrets) if header.alg == Algorithm::HS256 => {
+                self.first_valid(token, header.alg, secrets)
+            }
+            Verifier::KeySet(keys)
+                if matches!(header.alg, Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA) =>
+            {
+                let candidates = keys.candidates(header.kid.as_deref(), header.alg).await;
+                self.first_valid(token, header.alg, &candidates)
+            }
+            _ => None,
+        }
+    }
+
+    fn first_valid(&self, token: &str, algorithm: Algorithm, keys: &[DecodingKey]) -> Option<Claims> {
+        let mut validation = Validation::new(algorithm);
+        // The expiry is compared with the gateway's own clock, in `Claims::viewer`.
+        validation.validate_exp = false;
+        validation.validate_aud = self.audience.is_some();
+        let mut required = vec!["exp", "sub"];
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        validation.set_required_spec_claims(&required);
+        keys.iter().find_map(|key| decode::<Claims>(token, key, &validation).ok()).map(|data| data.claims)
+    }
+}

@@ -1,0 +1,97 @@
+//! What the database says of itself: tables, foreign keys, indexes.
+
+mod postgres;
+mod sqlite;
+
+use sea_orm::{ConnectionTrait, DbBackend};
+
+use crate::database;
+
+/// The root of every cascade.
+pub(super) const ROOT: &str = "tenants";
+
+/// The gateway's own tables: they name a tenant and outlive it.
+const OWN_TABLES: [&str; 3] = ["tenant_deletions", "tenant_deletion_tables", migration::HISTORY_TABLE];
+
+/// A table, by its schema (none on SQLite) and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// The schema; none for the one that the gateway's own tables are in.
+    pub schema: Option<String>,
+    /// The name as the catalogue has it, without quotes.
+    pub name: String,
+}
+
+impl TableName {
+    /// As SQL names it.
+    pub(super) fn quoted(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{}.{}", quote(schema), quote(&self.name)),
+            None => quote(&self.name),
+        }
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// An identifier as SQL takes it, whatever characters it has.
+pub(super) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// A table and what matters of it here.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) name: TableName,
+    pub(super) columns: Vec<String>,
+    /// The leading columns of each usable index, in their order.
+    pub(super) indexes: Vec<Vec<String>>,
+    /// Whether the gateway may read and delete its rows.
+    pub(super) deletable: bool,
+    /// Whether a row-level policy may hide rows from the gateway.
+    pub(super) filtered: bool,
+}
+
+/// A foreign key.
+#[derive(Clone, Debug)]
+pub(super) struct ForeignKey {
+    pub(super) child: TableName,
+    pub(super) child_columns: Vec<String>,
+    pub(super) parent: TableName,
+    pub(super) parent_columns: Vec<String>,
+}
+
+/// A materialised view and a table that it is made from.
+#[derive(Clone, Debug)]
+pub(super) struct Materialised {
+    pub(super) view: TableName,
+    pub(super) table: TableName,
+}
+
+/// All of it, but the gateway's own tables.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Catalogue {
+    pub(super) tables: Vec<Table>,
+    pub(super) keys: Vec<ForeignKey>,
+    pub(super) materialised: Vec<Materialised>,
+}
+
+/// Reads the catalogue through `connection`, and so as its transaction sees it.
+pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue, database::Error> {
+    let mut catalogue = match connection.get_database_backend() {
+        DbBackend::Sqlite => sqlite::read(connection).await?,
+        _ => postgres::read(connection).await?,
+    };
+    catalogue
+        .tables
+        .retain(|table| !(table.name.schema.is_none() && OWN_TABLES.contains(&table.name.name.as_str())));
+    catalogue.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(catalogue)
+}

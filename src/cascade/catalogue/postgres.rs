@@ -1,0 +1,105 @@
+//! Reads `pg_catalog`. Every query joins `pg_class`: on Citus the constraints of shards are listed
+//! too, and their tables are not visible there.
+
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
+
+use super::{Catalogue, ForeignKey, Materialised, Table, TableName};
+use crate::database;
+
+/// Tables, partitioned ones as a whole, outside the system's schemas.
+const TABLES: &str = "
+SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
+    (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
+     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+    has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'DELETE') AS deletable,
+    row_security_active(c.oid) AS filtered
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
+    AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
+
+/// Whole, valid indexes and the columns they lead with; expressions end the list.
+const INDEXES: &str = "
+SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
+    (SELECT array_agg(coalesce(a.attname::text, '') ORDER BY k.ord)
+     FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, ord)
+     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+     WHERE k.ord <= i.indnkeyatts) AS columns
+FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE i.indisvalid AND i.indpred IS NULL";
+
+const KEYS: &str = "
+SELECT CASE WHEN cn.nspname <> current_schema() THEN cn.nspname::text END AS child_schema,
+    child.relname::text AS child_name,
+    (SELECT array_agg(a.attname::text ORDER BY k.ord) FROM unnest(con.conkey) WITH ORDINALITY k (attnum, ord)
+     JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.attnum) AS child_columns,
+    CASE WHEN pn.nspname <> current_schema() THEN pn.nspname::text END AS parent_schema,
+    parent.relname::text AS parent_name,
+    (SELECT array_agg(a.attname::text ORDER BY k.ord) FROM unnest(con.confkey) WITH ORDINALITY k (attnum, ord)
+     JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.attnum) AS parent_columns
+FROM pg_constraint con
+JOIN pg_class child ON child.oid = con.conrelid JOIN pg_namespace cn ON cn.oid = child.relnamespace
+JOIN pg_class parent ON parent.oid = con.confrelid JOIN pg_namespace pn ON pn.oid = parent.relnamespace
+WHERE con.contype = 'f' AND con.conparentid = 0
+ORDER BY child_schema, child_name, con.conname";
+
+/// Materialised views with the tables below them, through any number of plain views.
+const MATERIALISED: &str = "
+WITH RECURSIVE uses (view, relation) AS (
+    SELECT r.ev_class, d.refobjid FROM pg_rewrite r JOIN pg_depend d
+        ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+    WHERE d.refobjid <> r.ev_class
+), below (view, relation) AS (
+    SELECT u.view, u.relation FROM uses u JOIN pg_class m ON m.oid = u.view AND m.relkind = 'm'
+    UNION SELECT b.view, u.relation FROM below b JOIN uses u ON u.view = b.relation
+)
+SELECT DISTINCT CASE WHEN vn.nspname <> current_schema() THEN vn.nspname::text END AS view_schema,
+    v.relname::text AS view_name,
+    CASE WHEN tn.nspname <> current_schema() THEN tn.nspname::text END AS table_schema,
+    t.relname::text AS table_name
+FROM below b
+JOIN pg_class v ON v.oid = b.view JOIN pg_namespace vn ON vn.oid = v.relnamespace
+JOIN pg_class t ON t.oid = b.relation AND t.relkind IN ('r', 'p') JOIN pg_namespace tn ON tn.oid = t.relnamespace
+ORDER BY 1, 2, 3, 4";
+
+pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue, database::Error> {
+    let mut catalogue = Catalogue::default();
+    for row in query(connection, TABLES).await? {
+        catalogue.tables.push(Table {
+            name: name(&row, "schema", "name")?,
+            columns: row.try_get_by("columns")?,
+            indexes: Vec::new(),
+            deletable: row.try_get_by("deletable")?,
+            filtered: row.try_get_by("filtered")?,
+        });
+    }
+    for row in query(connection, INDEXES).await? {
+        let owner = name(&row, "schema", "name")?;
+        let columns: Vec<String> = row.try_get_by("columns")?;
+        if let Some(table) = catalogue.tables.iter_mut().find(|table| table.name == owner) {
+            table.indexes.push(columns.into_iter().take_while(|column| !column.is_empty()).collect());
+        }
+    }
+    for row in query(connection, KEYS).await? {
+        catalogue.keys.push(ForeignKey {
+            child: name(&row, "child_schema", "child_name")?,
+            child_columns: row.try_get_by("child_columns")?,
+            parent: name(&row, "parent_schema", "parent_name")?,
+            parent_columns: row.try_get_by("parent_columns")?,
+        });
+    }
+    for row in query(connection, MATERIALISED).await? {
+        catalogue.materialised.push(Materialised {
+            view: name(&row, "view_schema", "view_name")?,
+            table: name(&row, "table_schema", "table_name")?,
+        });
+    }
+    Ok(catalogue)
+}
+
+async fn query<C: ConnectionTrait>(connection: &C, sql: &str) -> Result<Vec<QueryResult>, database::Error> {
+    Ok(connection.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await?)
+}
+
+fn name(row: &QueryResult, schema: &str, name: &str) -> Result<TableName, database::Error> {
+    Ok(TableName { schema: row.try_get_by(schema)?, name: row.try_get_by(name)? })
+}

@@ -1,0 +1,91 @@
+//! What cannot be erased safely, and what to do about it.
+
+use super::catalogue::TableName;
+
+/// A hole in the plan. While there is one, nothing is erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The table, or materialised view.
+    pub table: String,
+    /// The column, where one column is the matter.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub kind: GapKind,
+}
+
+/// The kinds of hole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GapKind {
+    /// A `tenant_id` that no foreign key binds to the tenant.
+    NoForeignKey,
+    /// A row that can belong to two tenants, by the keys named.
+    TwoOwners(String),
+    /// A key from a table of the plan to itself, or to `tenants` from `tenants`, that does not carry
+    /// the tenant.
+    CrossingSelfReference(String),
+    /// Tables that refer to each other in a circle.
+    Cycle(String),
+    /// No index leads to a tenant's rows in a table that is not small.
+    NoIndex(String),
+    /// The gateway may not read or delete its rows.
+    NotDeletable,
+    /// A row-level policy can hide rows.
+    Filtered,
+    /// A copy of tenants' rows that a deletion would leave as it is.
+    Materialised(String),
+}
+
+impl Gap {
+    pub(super) fn new(table: &TableName, column: Option<&str>, kind: GapKind) -> Self {
+        Self { table: table.to_string(), column: column.map(str::to_owned), kind }
+    }
+
+    /// What is wrong, in a sentence.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.kind {
+            GapKind::NoForeignKey => {
+                "the column names a tenant but no foreign key binds it to `tenants`".to_owned()
+            }
+            GapKind::TwoOwners(keys) => {
+                format!("a row can belong to two tenants, by {keys}; erasing one would change the other")
+            }
+            GapKind::CrossingSelfReference(column) => {
+                format!("a row can refer by {column} to a row of another tenant in the same table")
+            }
+            GapKind::Cycle(tables) => format!("foreign keys form a circle: {tables}"),
+            GapKind::NoIndex(columns) => {
+                format!("no index leads with {columns}, so that erasing would read the whole table")
+            }
+            GapKind::NotDeletable => {
+                "the gateway's database user may not read and delete its rows".to_owned()
+            }
+            GapKind::Filtered => "a row-level policy can hide rows from the gateway".to_owned(),
+            GapKind::Materialised(table) => {
+                format!("it keeps a copy of rows of {table}, which erasing leaves behind")
+            }
+        }
+    }
+
+    /// What closes it, in a sentence.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match &self.kind {
+            GapKind::NoForeignKey => {
+                "add a foreign key from the column to tenants (id), or rename the column if it is not a tenant's id"
+                    .to_owned()
+            }
+            GapKind::TwoOwners(_) => {
+                "let every foreign key of the table carry the same tenant_id column, or keep such rows in a table \
+                 without a foreign key to tenants"
+                    .to_owned()
+            }
+            GapKind::CrossingSelfReference(_) => "let the foreign key carry tenant_id on both sides".to_owned(),
+            GapKind::Cycle(_) => "drop one of these foreign keys, or move it to a table of its own".to_owned(),
+            GapKind::NoIndex(columns) => format!("create an index that leads with {columns}"),
+            GapKind::NotDeletable => "grant SELECT and DELETE on it to the gateway's database user".to_owned(),
+            GapKind::Filtered => "give the gateway's database user BYPASSRLS, or drop the policy".to_owned(),
+            GapKind::Materialised(_) => "drop the materialised view, or make it a plain view".to_owned(),
+        }
+    }
+}

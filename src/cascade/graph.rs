@@ -1,0 +1,235 @@
+//! From foreign keys to a plan.
+//!
+//! A row belongs to a tenant in one of two ways. Either a column of its own holds the tenant's id:
+//! it refers to `tenants (id)`, or it is the tenant's column of a key into a table that has one. Or
+//! it refers to a row that belongs to the tenant, in a table without such a column. A table in which
+//! two ways could disagree is a gap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Gap, GapKind, Plan, Step,
+    catalogue::{Catalogue, ForeignKey, ROOT, Table, TableName, quote},
+};
+
+/// How a row of a table belongs to its tenant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Anchor {
+    /// This column holds the tenant's id.
+    Column(String),
+    /// These columns refer to those of a row that belongs to the tenant.
+    Parent { columns: Vec<String>, parent: TableName, parent_columns: Vec<String> },
+}
+
+/// Plans from a catalogue; gaps that only the rows' number decides come later.
+pub(super) fn plan(catalogue: &Catalogue) -> Plan {
+    let root = TableName { schema: None, name: ROOT.to_owned() };
+    let members = reachable(catalogue, &root);
+    let mut gaps = Vec::new();
+    let mut steps = Vec::new();
+    let mut anchors: BTreeMap<TableName, Anchor> = BTreeMap::new();
+    anchors.insert(root.clone(), Anchor::Column("id".to_owned()));
+
+    let order = parents_first(catalogue, &members, &root, &mut gaps);
+    for name in order {
+        if name != root {
+            let (anchor, gap) = anchor(catalogue, &members, &anchors, &name);
+            gaps.extend(gap);
+            anchors.insert(name.clone(), anchor);
+        }
+        let Some(anchor) = anchors.get(&name) else { continue };
+        let table = catalogue.tables.iter().find(|table| table.name == name);
+        let readable = table.is_some_and(|table| table.deletable && !table.filtered);
+        steps.push(Step { by: by(anchor), condition: condition(anchor, &anchors), readable, table: name });
+    }
+    steps.reverse();
+    gaps.extend(self_references(catalogue, &members, &anchors));
+    gaps.extend(table_gaps(catalogue, &members));
+    Plan { steps, gaps }
+}
+
+/// Every table from which foreign keys lead to `root`, over any path.
+fn reachable(catalogue: &Catalogue, root: &TableName) -> BTreeSet<TableName> {
+    let mut members = BTreeSet::from([root.clone()]);
+    loop {
+        let before = members.len();
+        for key in &catalogue.keys {
+            if members.contains(&key.parent) {
+                members.insert(key.child.clone());
+            }
+        }
+        if members.len() == before {
+            return members;
+        }
+    }
+}
+
+/// Keys between two different tables of the plan.
+fn edges<'a>(
+    catalogue: &'a Catalogue,
+    members: &'a BTreeSet<TableName>,
+) -> impl Iterator<Item = &'a ForeignKey> + Clone {
+    catalogue.keys.iter().filter(|key| {
+        key.child != key.parent && members.contains(&key.child) && members.contains(&key.parent)
+    })
+}
+
+/// All members, every parent before its children. Those on a circle follow in the order of their
+/// names, with a gap that names them.
+fn parents_first(
+    catalogue: &Catalogue,
+    members: &BTreeSet<TableName>,
+    root: &TableName,
+    gaps: &mut Vec<Gap>,
+) -> Vec<TableName> {
+    let mut order = Vec::new();
+    let mut left = members.clone();
+    while !left.is_empty() {
+        let free: Vec<TableName> = left
+            .iter()
+            .filter(|name| {
+                !edges(catalogue, members).any(|key| key.child == **name && left.contains(&key.parent))
+            })
+            .cloned()
+            .collect();
+        if free.is_empty() {
+            break;
+        }
+        left.retain(|name| !free.contains(name));
+        order.extend(free);
+    }
+    // What is left lies on a circle or below one; what nothing of it refers to is not on it.
+    let mut circle = left.clone();
+    loop {
+        let leaf = circle
+            .iter()
+            .find(|name| {
+                !edges(catalogue, members).any(|key| key.parent == **name && circle.contains(&key.child))
+            })
+            .cloned();
+        let Some(leaf) = leaf else { break };
+        circle.remove(&leaf);
+    }
+    if let Some(first) = circle.first() {
+        let names: Vec<_> = circle.iter().map(ToString::to_string).collect();
+        gaps.push(Gap::new(first, None, GapKind::Cycle(names.join(", "))));
+    }
+    if left.remove(root) {
+        order.insert(0, root.clone());
+    }
+    order.extend(left);
+    order
+}
+
+/// How a table's rows belong to their tenant, and a gap where two ways could disagree.
+fn anchor(
+    catalogue: &Catalogue,
+    members: &BTreeSet<TableName>,
+    anchors: &BTreeMap<TableName, Anchor>,
+    name: &TableName,
+) -> (Anchor, Option<Gap>) {
+    let found: BTreeSet<Anchor> =
+        edges(catalogue, members).filter(|key| key.child == *name).map(|key| through(key, anchors)).collect();
+    let gap = (found.len() > 1).then(|| {
+        let ways: Vec<_> = found.iter().map(|anchor| format!("({})", by(anchor).join(", "))).collect();
+        Gap::new(name, None, GapKind::TwoOwners(ways.join(" and ")))
+    });
+    let first = found.into_iter().next().unwrap_or_else(|| Anchor::Column("tenant_id".to_owned()));
+    (first, gap)
+}
+
+fn through(key: &ForeignKey, anchors: &BTreeMap<TableName, Anchor>) -> Anchor {
+    if let Some(Anchor::Column(tenant)) = anchors.get(&key.parent)
+        && let Some(position) = key.parent_columns.iter().position(|column| column == tenant)
+    {
+        return Anchor::Column(key.child_columns[position].clone());
+    }
+    Anchor::Parent {
+        columns: key.child_columns.clone(),
+        parent: key.parent.clone(),
+        parent_columns: key.parent_columns.clone(),
+    }
+}
+
+fn by(anchor: &Anchor) -> Vec<String> {
+    match anchor {
+        Anchor::Column(column) => vec![column.clone()],
+        Anchor::Parent { columns, .. } => columns.clone(),
+    }
+}
+
+fn condition(anchor: &Anchor, anchors: &BTreeMap<TableName, Anchor>) -> String {
+    let list = |columns: &[String]| columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
+    match anchor {
+        Anchor::Column(column) => format!("{} = $1", quote(column)),
+        Anchor::Parent { columns, parent, parent_columns } => {
+            // On a circle a parent may have no condition yet; the plan has a gap then and is not walked.
+            let of_parent =
+                anchors.get(parent).map_or_else(|| "false".to_owned(), |anchor| condition(anchor, anchors));
+            let (columns, parent_columns) = (list(columns), list(parent_columns));
+            format!("({columns}) IN (SELECT {parent_columns} FROM {} WHERE {of_parent})", parent.quoted())
+        }
+    }
+}
+
+/// Keys from a table to itself that can lead from one tenant to another.
+fn self_references(
+    catalogue: &Catalogue,
+    members: &BTreeSet<TableName>,
+    anchors: &BTreeMap<TableName, Anchor>,
+) -> Vec<Gap> {
+    let crossing = |key: &&ForeignKey| match anchors.get(&key.child) {
+        // The tenant's column must refer to itself.
+        Some(Anchor::Column(tenant)) => !key
+            .child_columns
+            .iter()
+            .zip(&key.parent_columns)
+            .any(|(child, parent)| child == tenant && parent == tenant),
+        _ => true,
+    };
+    catalogue
+        .keys
+        .iter()
+        .filter(|key| key.child == key.parent && members.contains(&key.child))
+        .filter(crossing)
+        .map(|key| {
+            let columns = key.child_columns.join(", ");
+            Gap::new(
+                &key.child,
+                key.child_columns.first().map(String::as_str),
+                GapKind::CrossingSelfReference(columns),
+            )
+        })
+        .collect()
+}
+
+/// Gaps that each table, or materialised view, shows by itself.
+fn table_gaps(catalogue: &Catalogue, members: &BTreeSet<TableName>) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let names_tenant =
+        |table: &&Table| table.columns.iter().any(|column| column.eq_ignore_ascii_case("tenant_id"));
+    let bound = |table: &Table| {
+        catalogue.keys.iter().any(|key| {
+            key.child == table.name
+                && members.contains(&key.parent)
+                && key.child_columns.iter().any(|column| column.eq_ignore_ascii_case("tenant_id"))
+        })
+    };
+    for table in catalogue.tables.iter().filter(names_tenant) {
+        if !bound(table) {
+            gaps.push(Gap::new(&table.name, Some("tenant_id"), GapKind::NoForeignKey));
+        }
+    }
+    for table in catalogue.tables.iter().filter(|table| members.contains(&table.name)) {
+        if !table.deletable {
+            gaps.push(Gap::new(&table.name, None, GapKind::NotDeletable));
+        }
+        if table.filtered {
+            gaps.push(Gap::new(&table.name, None, GapKind::Filtered));
+        }
+    }
+    for copy in catalogue.materialised.iter().filter(|copy| members.contains(&copy.table)) {
+        gaps.push(Gap::new(&copy.view, None, GapKind::Materialised(copy.table.to_string())));
+    }
+    gaps
+}

@@ -1,0 +1,31 @@
+//! The heart: reads the database's own foreign keys, makes a plan that covers every row a tenant
+//! owns, and walks it. Only this part builds a `DELETE` of tenants' rows.
+
+mod catalogue;
+mod gap;
+mod graph;
+mod plan;
+mod walk;
+
+pub use catalogue::TableName;
+pub use gap::{Gap, GapKind};
+pub(crate) use plan::hex;
+pub use plan::{Plan, Step};
+pub use walk::{Objects, count, erase, lock, objects, remaining};
+
+use sea_orm::ConnectionTrait;
+
+use crate::database;
+
+/// Plans the erasure of a tenant from what the database looks like now, tables that the gateway has
+/// never heard of included.
+///
+/// # Errors
+///
+/// [`database::Error`] when the catalogue cannot be read.
+pub async fn plan<C: ConnectionTrait>(connection: &C) -> Result<Plan, database::Error> {
+    let catalogue = catalogue::read(connection).await?;
+    let mut plan = graph::plan(&catalogue);
+    walk::find_slow_paths(connection, &catalogue, &mut plan).await?;
+    Ok(plan)
+}

@@ -1,0 +1,171 @@
+//! Walks over a plan: count, erase, prove that nothing remains. Each is one statement a table.
+
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
+use uuid::Uuid;
+
+use super::{
+    Gap, GapKind, Plan, Step,
+    catalogue::{Catalogue, TableName},
+};
+use crate::database;
+
+/// A table of up to so many rows may be read whole.
+const SMALL_TABLE: i64 = 10_000;
+
+/// Tables whose rows name objects in storage, by the columns `storage_key` and `size_bytes`.
+const TABLES_WITH_OBJECTS: [&str; 2] = ["call_recordings", "knowledge_files"];
+
+/// Objects that a tenant's rows name in storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Objects {
+    /// How many.
+    pub count: i64,
+    /// Their bytes, as the rows say.
+    pub bytes: i64,
+}
+
+/// Makes policies that would hide rows an error, and every table of the plan safe from a change of
+/// its keys until the transaction ends. SQLite has neither.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn lock<C: ConnectionTrait>(connection: &C, plan: &Plan) -> Result<(), database::Error> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let tables: Vec<_> = plan.steps.iter().map(|step| step.table.quoted()).collect();
+        connection.execute_unprepared("SET LOCAL row_security = off").await?;
+        connection
+            .execute_unprepared(&format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", tables.join(", ")))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Counts the tenant's rows, in the plan's order. Tables that the gateway may not read, or not
+/// wholly, are left out: a gap names each.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn count<C: ConnectionTrait>(
+    connection: &C,
+    plan: &Plan,
+    tenant: Uuid,
+) -> Result<Vec<(TableName, i64)>, database::Error> {
+    let mut counts = Vec::with_capacity(plan.steps.len());
+    for step in plan.steps.iter().filter(|step| step.readable) {
+        let sql = format!("SELECT count(*) AS n FROM {} WHERE {}", step.table.quoted(), step.condition);
+        let row = one(connection, &sql, [tenant.into()]).await?;
+        counts.push((step.table.clone(), row.try_get_by("n")?));
+    }
+    Ok(counts)
+}
+
+/// Deletes the tenant's rows, children before parents. Returns how many, in the plan's order.
+///
+/// # Errors
+///
+/// [`database::Error`]; the caller rolls back.
+pub async fn erase<C: ConnectionTrait>(
+    connection: &C,
+    plan: &Plan,
+    tenant: Uuid,
+) -> Result<Vec<(TableName, i64)>, database::Error> {
+    let mut erased = Vec::with_capacity(plan.steps.len());
+    for step in &plan.steps {
+        let sql = format!("DELETE FROM {} WHERE {}", step.table.quoted(), step.condition);
+        let statement =
+            Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
+        let done = connection.execute_raw(statement).await?.rows_affected();
+        erased.push((step.table.clone(), i64::try_from(done).unwrap_or(i64::MAX)));
+    }
+    Ok(erased)
+}
+
+/// The first table of the plan that still has a row of the tenant. None proves that nothing
+/// remains in what this transaction sees.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn remaining<C: ConnectionTrait>(
+    connection: &C,
+    plan: &Plan,
+    tenant: Uuid,
+) -> Result<Option<TableName>, database::Error> {
+    for step in &plan.steps {
+        let sql = format!("SELECT 1 AS n FROM {} WHERE {} LIMIT 1", step.table.quoted(), step.condition);
+        let statement =
+            Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
+        if connection.query_one_raw(statement).await?.is_some() {
+            return Ok(Some(step.table.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Counts the objects that the tenant's rows name.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn objects<C: ConnectionTrait>(
+    connection: &C,
+    plan: &Plan,
+    tenant: Uuid,
+) -> Result<Objects, database::Error> {
+    let mut total = Objects::default();
+    let names_objects =
+        |step: &&Step| step.table.schema.is_none() && TABLES_WITH_OBJECTS.contains(&step.table.name.as_str());
+    for step in plan.steps.iter().filter(names_objects).filter(|step| step.readable) {
+        let sql = format!(
+            "SELECT count(*) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes FROM {} WHERE {}",
+            step.table.quoted(),
+            step.condition
+        );
+        let row = one(connection, &sql, [tenant.into()]).await?;
+        total.count += row.try_get_by::<i64, _>("n")?;
+        total.bytes += row.try_get_by::<i64, _>("bytes")?;
+    }
+    Ok(total)
+}
+
+/// Adds a gap for each table that is not small and that no index leads into.
+pub(super) async fn find_slow_paths<C: ConnectionTrait>(
+    connection: &C,
+    catalogue: &Catalogue,
+    plan: &mut Plan,
+) -> Result<(), database::Error> {
+    for step in &plan.steps {
+        let Some(table) = catalogue.tables.iter().find(|table| table.name == step.table) else { continue };
+        let leads = |index: &Vec<String>| {
+            index.iter().take(step.by.len()).all(|column| step.by.contains(column))
+                && index.len() >= step.by.len()
+        };
+        if table.indexes.iter().any(leads) || !step.readable {
+            continue;
+        }
+        let some = format!("SELECT 1 FROM {} LIMIT {}", step.table.quoted(), SMALL_TABLE + 1);
+        let row = one(connection, &format!("SELECT count(*) AS n FROM ({some}) s"), []).await?;
+        if row.try_get_by::<i64, _>("n")? > SMALL_TABLE {
+            plan.gaps.push(Gap::new(
+                &step.table,
+                step.by.first().map(String::as_str),
+                GapKind::NoIndex(step.by.join(", ")),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn one<C: ConnectionTrait, const N: usize>(
+    connection: &C,
+    sql: &str,
+    values: [sea_orm::Value; N],
+) -> Result<QueryResult, database::Error> {
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
+    connection
+        .query_one_raw(statement)
+        .await?
+        .ok_or_else(|| database::Error::Refused("an aggregate gave no row".to_owned()))
+}

@@ -1,0 +1,83 @@
+//! The commands. Each is thin: it reads its options, calls one part, and prints.
+
+mod demo;
+mod migrate;
+mod seed;
+mod serve;
+mod token;
+
+use std::{fmt::Display, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Statistics of tenants, and their complete erasure, as a GraphQL API
+#[derive(Debug, Parser)]
+#[command(name = "tenant-gateway", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tenant-gateway demo                                   a seeded platform to explore, at once
+  export JWT_SECRET=$(head -c 32 /dev/urandom | base64) a secret for the next ones
+  tenant-gateway serve --database-url postgres://gateway@db/platform
+  tenant-gateway token --role admin --expires 1h        a token, alone on standard output
+
+Every option can be given by its environment variable too. RUST_LOG sets what is logged, such as
+RUST_LOG=debug. A command that fails prints one line on standard error and exits with status 1.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API, after applying pending migrations
+    Serve(serve::Options),
+    /// Serve a believable, seeded platform on an embedded SQLite file, with ready-made tokens
+    Demo(demo::Options),
+    /// Bring the schema up to date, take it back, or show where it stands
+    Migrate(migrate::Options),
+    /// Fill a database with a believable platform
+    Seed(seed::Options),
+    /// Mint a token
+    Token(token::Options),
+    /// Print the GraphQL schema
+    Schema,
+}
+
+/// Why a command failed, in one line.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs a command to its end.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(dispatch(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(options) => serve::run(options).await,
+        Command::Demo(options) => demo::run(options).await,
+        Command::Migrate(options) => migrate::run(options).await,
+        Command::Seed(options) => seed::run(options).await,
+        Command::Token(options) => token::run(&options),
+        Command::Schema => {
+            print!("{}", crate::graphql::sdl());
+            Ok(())
+        }
+    }
+}
+
+fn failed(error: &dyn Display) -> ExitCode {
+    eprintln!("error: {}", error.to_string().replace('\n', " "));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,79 @@
+//! `serve`.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use tokio::{net::TcpListener, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::{
+    app::{self, App},
+    auth::Authenticator,
+    clock::Clock,
+    config::{DatabaseOptions, SessionOptions, TokenOptions},
+    database::Database,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    database: DatabaseOptions,
+    #[command(flatten)]
+    tokens: TokenOptions,
+    #[command(flatten)]
+    session: SessionOptions,
+    /// Address to listen on
+    #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Refuse a database that lacks migrations, instead of applying them
+    #[arg(long)]
+    no_migrate: bool,
+}
+
+pub(super) async fn run(options: Options) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let keys = options.tokens.keys()?;
+    let authenticator =
+        Authenticator::new(keys, options.tokens.jwt_issuer, options.tokens.jwt_audience, clock.clone())
+            .await?;
+    let listener = listen(options.listen).await?;
+    let database = Database::open(&options.database.database_url).await?;
+    if options.no_migrate {
+        database.check_servable().await?;
+    } else {
+        let applied = database.migrate_up().await?;
+        tracing::info!(applied, "the schema is up to date");
+    }
+    let app = App { database, authenticator, clock, session_timeout: options.session.timeout() };
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    app::serve(listener, app.router(), until_signal()).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
+}
+
+/// Cancelled by the first SIGINT or SIGTERM.
+pub(super) fn until_signal() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    tokio::spawn(async move {
+        let terminated = async {
+            match signal::unix::signal(signal::unix::SignalKind::terminate()) {
+                Ok(mut signal) => signal.recv().await,
+                // Then only SIGINT stops the gateway in good order.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = signal::ctrl_c() => {}
+            _ = terminated => {}
+        }
+        tracing::info!("stopping: requests in flight finish first");
+        cancel.cancel();
+    });
+    token
+}

@@ -1,0 +1,160 @@
+//! The options that several commands share, and what follows from them.
+
+use std::{path::PathBuf, time::Duration};
+
+use chrono::TimeDelta;
+use clap::Args;
+use thiserror::Error;
+
+use crate::auth::{KeyError, KeySetSource, Keys};
+
+/// Where the environment keeps the secret. There is no option of that name: options show in the
+/// list of processes.
+const SECRET_VARIABLE: &str = "JWT_SECRET";
+
+/// Which database.
+#[derive(Clone, Debug, Args)]
+pub struct DatabaseOptions {
+    /// Address of the database: sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        default_value = "sqlite://tenant-gateway.db?mode=rwc",
+        hide_env_values = true
+    )]
+    pub database_url: String,
+}
+
+/// Where objects are kept.
+#[derive(Clone, Debug, Args)]
+pub struct StorageOptions {
+    /// Address of the object storage for recordings and files: file:///DIRECTORY [default: the
+    /// directory tenant-gateway-objects beside the database file]
+    #[arg(long, env = "STORAGE_URL")]
+    pub storage_url: Option<String>,
+}
+
+/// Which keys sign tokens.
+#[derive(Clone, Debug, Args)]
+pub struct SecretOptions {
+    /// File with the secrets for tokens (HS256), one a line: the first signs, all verify. Without it
+    /// the environment variable JWT_SECRET is read
+    #[arg(long, env = "JWT_SECRET_FILE")]
+    pub jwt_secret_file: Option<PathBuf>,
+}
+
+/// Which tokens are accepted.
+#[derive(Clone, Debug, Args)]
+pub struct TokenOptions {
+    #[command(flatten)]
+    secret: SecretOptions,
+
+    /// JSON Web Key Set for tokens (RS256, ES256, EdDSA): a file or an address
+    #[arg(long, env = "JWKS", conflicts_with = "jwt_secret_file")]
+    jwks: Option<KeySetSource>,
+
+    /// Accept only tokens of this issuer (claim `iss`)
+    #[arg(long, env = "JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+
+    /// Accept only tokens for this audience (claim `aud`)
+    #[arg(long, env = "JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+}
+
+/// How long a silent session counts.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SessionOptions {
+    /// A session without a sign of life for longer is over
+    #[arg(long, env = "SESSION_TIMEOUT", default_value = "2h", value_parser = duration)]
+    session_timeout: Duration,
+}
+
+/// Why the options make no gateway.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Nothing to verify tokens with.
+    #[error("no key for tokens: set JWT_SECRET, or pass --jwt-secret-file FILE or --jwks FILE-OR-URL")]
+    NoKey,
+    /// Two kinds of keys at once.
+    #[error("JWT_SECRET and --jwks are both set; give one of them")]
+    TwoKeys,
+    /// Only secrets can sign.
+    #[error("no secret to sign with: set JWT_SECRET, or pass --jwt-secret-file FILE")]
+    NoSecret,
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// There is no place beside the database.
+    #[error("--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects")]
+    NoStorage,
+}
+
+impl SecretOptions {
+    /// The secrets, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or holds none.
+    pub fn secrets(&self) -> Result<Option<Keys>, ConfigError> {
+        let text = match &self.jwt_secret_file {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(KeyError::SecretFile)?),
+            None => std::env::var(SECRET_VARIABLE).ok(),
+        };
+        Ok(text.map(|text| Keys::from_secret_lines(&text)).transpose()?)
+    }
+}
+
+impl TokenOptions {
+    /// The keys that tokens are verified with.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], naming the option that is missing or wrong.
+    pub fn keys(&self) -> Result<Keys, ConfigError> {
+        match (self.secret.secrets()?, &self.jwks) {
+            (Some(secrets), None) => Ok(secrets),
+            (None, Some(source)) => Ok(Keys::KeySet(source.clone())),
+            (Some(_), Some(_)) => Err(ConfigError::TwoKeys),
+            (None, None) => Err(ConfigError::NoKey),
+        }
+    }
+}
+
+impl SessionOptions {
+    /// The timeout.
+    #[must_use]
+    pub fn timeout(self) -> TimeDelta {
+        TimeDelta::from_std(self.session_timeout).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+impl StorageOptions {
+    /// The address that was given, or the one beside a SQLite file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::NoStorage`] when there is neither.
+    pub fn url(&self, database_url: &str) -> Result<String, ConfigError> {
+        if let Some(url) = &self.storage_url {
+            return Ok(url.clone());
+        }
+        let file = database_url
+            .strip_prefix("sqlite://")
+            .map(|rest| rest.split('?').next().unwrap_or(rest))
+            .filter(|file| !file.is_empty() && *file != ":memory:")
+            .ok_or(ConfigError::NoStorage)?;
+        let path = std::path::absolute(file).map_err(|_| ConfigError::NoStorage)?;
+        let directory = path.with_file_name("tenant-gateway-objects");
+        url::Url::from_directory_path(directory).map(Into::into).map_err(|()| ConfigError::NoStorage)
+    }
+}
+
+/// Reads a duration such as `90s`, `15m`, `2h` or `1h 30m`.
+///
+/// # Errors
+///
+/// A sentence for the terminal.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 90s, 15m or 2h"))
+}

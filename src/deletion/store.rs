@@ -1,0 +1,275 @@
+//! Reads and writes the records of deletions.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use entity::timestamp;
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+use uuid::Uuid;
+
+use super::{Deletion, Status, TableProgress};
+use crate::{
+    auth::Visible,
+    database::{Database, Error, Sql},
+    paging::{Counts, Cursor, Page, PageError, Slice, Sorting},
+};
+
+/// Which deletions a list holds: newest first.
+#[derive(Clone, Debug)]
+pub struct Criteria {
+    /// Those of the tenants that the viewer may see.
+    pub visible: Visible,
+    /// Of this tenant.
+    pub tenant: Option<Uuid>,
+    /// In any of these states.
+    pub status: Option<Vec<Status>>,
+}
+
+/// What a record remembers beside what it shows.
+pub(super) struct Remembered<'a> {
+    pub(super) plan_digest: &'a str,
+    pub(super) bytes_planned: i64,
+    pub(super) idempotency_key: Option<&'a str>,
+    pub(super) input_digest: Option<&'a str>,
+}
+
+/// Writes a finished deletion and its tables.
+pub(super) async fn insert(
+    transaction: &DatabaseTransaction,
+    deletion: &Deletion,
+    remembered: &Remembered<'_>,
+    tables: &[TableProgress],
+) -> Result<(), Error> {
+    let mut sql = Sql::new(transaction.get_database_backend());
+    let instant = |sql: &mut Sql, instant: Option<DateTime<Utc>>| match instant {
+        Some(instant) => sql.bind_instant(instant),
+        None => "NULL".to_owned(),
+    };
+    let columns: Vec<(&str, String)> = vec![
+        ("id", sql.bind(deletion.id.into())),
+        ("tenant_id", sql.bind(deletion.tenant.into())),
+        ("status", sql.bind(deletion.status.word().into())),
+        ("reason", sql.bind(deletion.reason.clone().into())),
+        ("requested_by", sql.bind(deletion.requested_by.as_str().into())),
+        ("requested_at", sql.bind_instant(deletion.requested_at)),
+        ("is_forced", sql.bind(deletion.is_forced.into())),
+        ("is_export_requested", sql.bind(deletion.is_export_requested.into())),
+        ("started_at", instant(&mut sql, deletion.started_at)),
+        ("finished_at", instant(&mut sql, deletion.finished_at)),
+        ("plan_digest", sql.bind(remembered.plan_digest.into())),
+        ("objects_planned", sql.bind(deletion.objects_planned.into())),
+        ("bytes_planned", sql.bind(remembered.bytes_planned.into())),
+        ("idempotency_key", sql.bind(remembered.idempotency_key.map(str::to_owned).into())),
+        ("input_digest", sql.bind(remembered.input_digest.map(str::to_owned).into())),
+    ];
+    let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+    let text = format!("INSERT INTO tenant_deletions ({}) VALUES ({})", names.join(", "), values.join(", "));
+    transaction.execute_raw(sql.statement(&text)).await?;
+
+    for (position, table) in (0_i32..).zip(tables) {
+        let mut sql = Sql::new(transaction.get_database_backend());
+        let values = [
+            sql.bind(deletion.id.into()),
+            sql.bind(position.into()),
+            sql.bind(table.name.as_str().into()),
+            sql.bind(table.rows_planned.into()),
+            sql.bind(table.rows_erased.into()),
+        ];
+        let text = format!(
+            "INSERT INTO tenant_deletion_tables (deletion_id, position, table_name, rows_planned, rows_erased) \
+             VALUES ({})",
+            values.join(", ")
+        );
+        transaction.execute_raw(sql.statement(&text)).await?;
+    }
+    Ok(())
+}
+
+/// The deletion that `subject` asked for under this key, with the digest of what was asked.
+pub(super) async fn by_idempotency_key<C: ConnectionTrait>(
+    connection: &C,
+    subject: &str,
+    key: &str,
+) -> Result<Option<(Deletion, Option<String>)>, Error> {
+    let mut sql = Sql::new(connection.get_database_backend());
+    let (subject, key) = (sql.bind(subject.into()), sql.bind(key.into()));
+    let text =
+        format!("SELECT * FROM tenant_deletions WHERE requested_by = {subject} AND idempotency_key = {key}");
+    let row = connection.query_one_raw(sql.statement(&text)).await?;
+    Ok(row.map(|row| Ok::<_, DbErr>((read(&row)?, row.try_get_by("input_digest")?))).transpose()?)
+}
+
+/// Deletions by their own ids, in no order, in one statement.
+///
+/// # Errors
+///
+/// [`Error`].
+pub async fn by_ids(database: &Database, ids: &[Uuid]) -> Result<Vec<Deletion>, Error> {
+    let mut sql = Sql::new(database.backend());
+    let text = format!("SELECT * FROM tenant_deletions WHERE id {}", sql.bind_ids(ids));
+    all(&database.connection, sql, &text).await
+}
+
+/// The newest deletion of each tenant that has one, in one statement.
+///
+/// # Errors
+///
+/// [`Error`].
+pub async fn newest_of<C: ConnectionTrait>(connection: &C, tenants: &[Uuid]) -> Result<Vec<Deletion>, Error> {
+    let mut sql = Sql::new(connection.get_database_backend());
+    let text = format!(
+        "SELECT * FROM tenant_deletions d WHERE d.tenant_id {} AND NOT EXISTS ( \
+           SELECT 1 FROM tenant_deletions later WHERE later.tenant_id = d.tenant_id \
+             AND (later.requested_at, later.id) > (d.requested_at, d.id))",
+        sql.bind_ids(tenants)
+    );
+    all(connection, sql, &text).await
+}
+
+/// The tables of each of these deletions, in the plan's order, in one statement.
+///
+/// # Errors
+///
+/// [`Error`].
+pub async fn tables_of(
+    database: &Database,
+    deletions: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<TableProgress>>, Error> {
+    let mut sql = Sql::new(database.backend());
+    let text = format!(
+        "SELECT * FROM tenant_deletion_tables WHERE deletion_id {} ORDER BY deletion_id, position",
+        sql.bind_ids(deletions)
+    );
+    let mut tables: HashMap<Uuid, Vec<TableProgress>> = HashMap::new();
+    for row in database.connection.query_all_raw(sql.statement(&text)).await? {
+        tables.entry(row.try_get_by("deletion_id")?).or_default().push(TableProgress {
+            name: row.try_get_by("table_name")?,
+            rows_planned: row.try_get_by("rows_planned")?,
+            rows_erased: row.try_get_by("rows_erased")?,
+        });
+    }
+    Ok(tables)
+}
+
+impl Criteria {
+    /// Names this list's order in its cursors.
+    pub const ORDER: &'static str = "deletions newest";
+
+    fn sorting(backend: DbBackend) -> Sorting {
+        let key: fn(&str) -> Option<Value> = match backend {
+            DbBackend::Sqlite => |text| Some(text.into()),
+            _ => |text| text.parse::<DateTime<Utc>>().ok().map(Value::from),
+        };
+        Sorting { descending: true, nullable: false, key }
+    }
+
+    /// One page, in one statement.
+    ///
+    /// # Errors
+    ///
+    /// The page, or the database.
+    pub async fn page(
+        &self,
+        database: &Database,
+        slice: &Slice,
+    ) -> Result<Result<Page<Deletion>, PageError>, Error> {
+        let sorting = Self::sorting(database.backend());
+        let mut sql = Sql::new(database.backend());
+        let source = self.source(&mut sql);
+        let after = slice.after.as_ref().map(|cursor| sorting.after(&mut sql, cursor));
+        let before = slice.before.as_ref().map(|cursor| sorting.before(&mut sql, cursor));
+        let conditions: Result<Vec<_>, PageError> =
+            std::iter::once(Ok("true".to_owned())).chain(after).chain(before).collect();
+        let conditions = match conditions {
+            Ok(conditions) => conditions,
+            Err(error) => return Ok(Err(error)),
+        };
+        let text = format!(
+            "SELECT * FROM ({source}) l WHERE {} {} LIMIT {}",
+            conditions.join(" AND "),
+            sorting.order_by(slice.from_end),
+            slice.size + 1,
+        );
+        let mut found = all(&database.connection, sql, &text).await?;
+        let has_more = found.len() > slice.size;
+        found.truncate(slice.size);
+        if slice.from_end {
+            found.reverse();
+        }
+        let place = |deletion: Deletion| {
+            let key = Some(timestamp::text(deletion.requested_at));
+            (Cursor { order: Self::ORDER.to_owned(), key, id: deletion.id }, deletion)
+        };
+        Ok(Ok(Page { edges: found.into_iter().map(place).collect(), has_more }))
+    }
+
+    /// How many deletions match, and how many come before the page; see
+    /// [`crate::tenant::Criteria::counts`].
+    ///
+    /// # Errors
+    ///
+    /// The cursor, or the database.
+    pub async fn counts(
+        &self,
+        database: &Database,
+        first: Option<&Cursor>,
+        after: Option<&Cursor>,
+    ) -> Result<Result<Counts, PageError>, Error> {
+        let sorting = Self::sorting(database.backend());
+        let mut sql = Sql::new(database.backend());
+        let source = self.source(&mut sql);
+        let before = match (first, after) {
+            (Some(first), _) => sorting.before(&mut sql, first),
+            (None, Some(after)) => sorting.after(&mut sql, after).map(|after| format!("NOT {after}")),
+            (None, None) => Ok("false".to_owned()),
+        };
+        let before = match before {
+            Ok(before) => before,
+            Err(error) => return Ok(Err(error)),
+        };
+        let text = format!(
+            "SELECT count(*) AS total, count(CASE WHEN {before} THEN 1 END) AS earlier FROM ({source}) l"
+        );
+        let Some(row) = database.connection.query_one_raw(sql.statement(&text)).await? else {
+            return Ok(Ok(Counts::default()));
+        };
+        Ok(Ok(Counts { total: row.try_get_by("total")?, before: row.try_get_by("earlier")? }))
+    }
+
+    fn source(&self, sql: &mut Sql) -> String {
+        let mut conditions = vec!["true".to_owned()];
+        if let Visible::Only(tenant) = self.visible {
+            conditions.push(format!("d.tenant_id = {}", sql.bind(tenant.into())));
+        }
+        if let Some(tenant) = self.tenant {
+            conditions.push(format!("d.tenant_id = {}", sql.bind(tenant.into())));
+        }
+        if let Some(status) = &self.status {
+            let words: Vec<_> = status.iter().map(|status| status.word()).collect();
+            conditions.push(format!("d.status {}", sql.bind_words(&words)));
+        }
+        format!("SELECT d.*, d.requested_at AS k FROM tenant_deletions d WHERE {}", conditions.join(" AND "))
+    }
+}
+
+async fn all<C: ConnectionTrait>(connection: &C, sql: Sql, text: &str) -> Result<Vec<Deletion>, Error> {
+    let rows = connection.query_all_raw(sql.statement(text)).await?;
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+fn read(row: &QueryResult) -> Result<Deletion, DbErr> {
+    let word: String = row.try_get_by("status")?;
+    Ok(Deletion {
+        id: row.try_get_by("id")?,
+        tenant: row.try_get_by("tenant_id")?,
+        status: Status::of(&word).ok_or_else(|| DbErr::Type(format!("unknown status {word:?}")))?,
+        reason: row.try_get_by("reason")?,
+        requested_by: row.try_get_by("requested_by")?,
+        requested_at: row.try_get_by("requested_at")?,
+        is_forced: row.try_get_by("is_forced")?,
+        is_export_requested: row.try_get_by("is_export_requested")?,
+        started_at: row.try_get_by("started_at")?,
+        finished_at: row.try_get_by("finished_at")?,
+        objects_planned: row.try_get_by("objects_planned")?,
+    })
+}

@@ -1,0 +1,1 @@
+//! What the generated platform promises, whatever takes it to a database.

@@ -1,0 +1,123 @@
+//! The public schema: its roots, types, loaders, limits and errors. The only part that knows
+//! async-graphql, but for its transport in `http`.
+
+mod deletion;
+mod deletions;
+mod error;
+mod loaders;
+mod mutation;
+mod page;
+mod preview;
+mod query;
+mod quota;
+mod request;
+mod scalar;
+mod stats;
+mod tenant;
+mod tenants;
+mod usage;
+mod viewer;
+
+use async_graphql::{
+    EmptySubscription, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, parser,
+    parser::types::{ExecutableDocument, OperationType},
+};
+
+pub use error::Code;
+pub use request::Parts;
+
+use crate::auth::Viewer;
+use loaders::Loaders;
+
+/// Deepest nesting of a document. The deepest useful one is the playground's introspection.
+const MAX_DEPTH: usize = 20;
+/// Most fields of a document.
+const MAX_FIELDS: usize = 1_000;
+
+type Schema = async_graphql::Schema<query::Query, mutation::Mutation, EmptySubscription>;
+
+/// The public schema over the gateway's parts. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    schema: Schema,
+    parts: Parts,
+}
+
+/// What a request may do, by the way it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Queries only.
+    Reading,
+    /// Queries and mutations.
+    Everything,
+}
+
+/// The schema in the schema definition language, as `schema.graphql` keeps it.
+#[must_use]
+pub fn sdl() -> String {
+    builder().finish().sdl_with_options(
+        SDLExportOptions::new()
+            .prefer_single_line_descriptions()
+            .include_specified_by()
+            .use_space_ident()
+            .indent_width(2),
+    )
+}
+
+fn builder() -> SchemaBuilder<query::Query, mutation::Mutation, EmptySubscription> {
+    Schema::build(query::Query, mutation::Mutation::default(), EmptySubscription)
+        .limit_depth(MAX_DEPTH)
+        .limit_complexity(MAX_FIELDS)
+}
+
+impl Api {
+    /// Resolvers may use `parts`.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { schema: builder().data(parts.clone()).finish(), parts }
+    }
+
+    /// Executes one request for a viewer. Every error of the response has a `code`.
+    pub async fn execute(&self, mut request: Request, viewer: Viewer, allowed: Allowed) -> Response {
+        let document = match parser::parse_query(&request.query) {
+            Ok(document) => document,
+            Err(error) => return with_codes(refusal(Code::GraphqlParseFailed, ServerError::from(error))),
+        };
+        if allowed == Allowed::Reading && !only_reads(&document, request.operation_name.as_deref()) {
+            let error = ServerError::new("only queries are answered over GET; send a POST", None);
+            return refusal(Code::BadRequest, error);
+        }
+        request.set_parsed_query(document);
+        let loaders = Loaders::new(&self.parts);
+        with_codes(self.schema.execute(request.data(viewer).data(loaders)).await)
+    }
+}
+
+/// Whether the operation that would run is a query. One that is not there changes nothing.
+fn only_reads(document: &ExecutableDocument, name: Option<&str>) -> bool {
+    document
+        .operations
+        .iter()
+        .filter(|(operation, _)| name.is_none() || operation.map(|operation| operation.as_str()) == name)
+        .all(|(_, operation)| operation.node.ty == OperationType::Query)
+}
+
+/// An answer that is one error, for a request that was not executed.
+#[must_use]
+pub fn refusal(code: Code, mut error: ServerError) -> Response {
+    error.extensions.get_or_insert_default().set("code", code.word());
+    Response::from_errors(vec![error])
+}
+
+/// Gives the library's own errors their code: one at a path is an input that did not fit its type,
+/// one without a path is from validation.
+fn with_codes(mut response: Response) -> Response {
+    for error in &mut response.errors {
+        let code = if error.path.is_empty() { Code::GraphqlValidationFailed } else { Code::BadUserInput };
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            extensions.set("code", code.word());
+        }
+    }
+    response
+}

@@ -1,0 +1,58 @@
+//! What a resolver has at hand: the parts it may use, who asks, and the request's loaders.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID};
+use uuid::Uuid;
+
+use super::{
+    error::{Code, Fault},
+    loaders::Loaders,
+};
+use crate::{
+    auth::{Action, Viewer},
+    clock::Clock,
+    database::Database,
+    deletion::Eraser,
+    usage,
+};
+
+/// The parts that resolvers may use.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Where everything is.
+    pub database: Database,
+    /// Reads figures.
+    pub reader: usage::Reader,
+    /// Erases tenants.
+    pub eraser: Arc<Eraser>,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+pub(super) fn parts<'a>(context: &Context<'a>) -> &'a Parts {
+    context.data_unchecked()
+}
+
+pub(super) fn viewer<'a>(context: &Context<'a>) -> &'a Viewer {
+    context.data_unchecked()
+}
+
+pub(super) fn loaders<'a>(context: &Context<'a>) -> &'a Loaders {
+    context.data_unchecked()
+}
+
+/// Denies what the viewer may not do.
+pub(super) fn require(context: &Context<'_>, action: Action, what: &str) -> Result<(), Fault> {
+    if viewer(context).may(action) { Ok(()) } else { Err(Fault::forbidden(what)) }
+}
+
+/// The UUID of an argument.
+pub(super) fn uuid(id: &ID, argument: &str) -> Result<Uuid, Fault> {
+    Uuid::parse_str(id).map_err(|_| {
+        Fault::new(
+            Code::BadUserInput,
+            format!("`{argument}` must be a UUID, such as 0198c3a4-7d2e-7b10-9c55-2f6a1e0b4d33"),
+        )
+    })
+}

@@ -1,0 +1,124 @@
+//! `/graphql` over POST and GET.
+
+use async_graphql::{ParseRequestError, Response as Answer, ServerError};
+use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
+use axum::{
+    extract::{FromRequest, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{Endpoints, request_id};
+use crate::{
+    auth::NotAuthentic,
+    graphql::{Allowed, Code, refusal},
+};
+
+/// The media type of the GraphQL-over-HTTP specification.
+const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+const JSON: &str = "application/json";
+
+/// Queries only: a link must not change anything.
+pub(super) async fn get(State(endpoints): State<Endpoints>, request: Request) -> Response {
+    answer(&endpoints, request, Allowed::Reading).await
+}
+
+/// Queries and mutations, as JSON only: a foreign page cannot post that without asking first.
+pub(super) async fn post(State(endpoints): State<Endpoints>, request: Request) -> Response {
+    let is_json = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON));
+    if is_json {
+        answer(&endpoints, request, Allowed::Everything).await
+    } else {
+        let error = ServerError::new("send the request as JSON, with content-type: application/json", None);
+        let answer = refusal(Code::BadRequest, error);
+        respond(request.headers(), StatusCode::UNSUPPORTED_MEDIA_TYPE, answer)
+    }
+}
+
+async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Response {
+    let headers = request.headers().clone();
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let viewer = match endpoints.authenticator.viewer(authorization).await {
+        Ok(viewer) => viewer,
+        Err(reason) => return unauthenticated(&headers, reason),
+    };
+    let request = match GraphQLRequest::<GraphQLRejection>::from_request(request, &()).await {
+        Ok(request) => request.into_inner(),
+        Err(GraphQLRejection(error)) => return undecodable(&headers, &error),
+    };
+    let answer = endpoints.api.execute(request, viewer, allowed).await;
+    let status = if !accepts_graphql_response(&headers) || answer.errors.is_empty() || executed(&answer) {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    respond(&headers, status, answer)
+}
+
+/// Whether the document was executed: an error after that has a path, and is part of the answer.
+fn executed(answer: &Answer) -> bool {
+    answer.errors.iter().any(|error| !error.path.is_empty())
+}
+
+fn unauthenticated(headers: &HeaderMap, reason: NotAuthentic) -> Response {
+    let answer = refusal(Code::Unauthenticated, ServerError::new(reason.to_string(), None));
+    let mut response = respond(headers, StatusCode::UNAUTHORIZED, answer);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn undecodable(headers: &HeaderMap, error: &ParseRequestError) -> Response {
+    tracing::debug!(%error, "not a GraphQL request");
+    let (status, sentence) = match error {
+        ParseRequestError::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
+        ParseRequestError::UnsupportedBatch => {
+            (StatusCode::BAD_REQUEST, "batches are not supported; send one request at a time")
+        }
+        _ => (
+            StatusCode::BAD_REQUEST,
+            "send a JSON object with `query` and, if need be, `variables` and `operationName`",
+        ),
+    };
+    respond(headers, status, refusal(Code::BadRequest, ServerError::new(sentence, None)))
+}
+
+fn accepts_graphql_response(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains(GRAPHQL_RESPONSE))
+}
+
+/// Writes the answer in the media type that was asked for, each error with the request's name.
+fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Response {
+    let id = request_id(headers);
+    for error in &mut answer.errors {
+        error.extensions.get_or_insert_default().set("requestId", id.as_str());
+    }
+    let kind = if accepts_graphql_response(headers) { GRAPHQL_RESPONSE } else { JSON };
+    let body = match serde_json::to_vec(&answer) {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_str(&format!("{kind}; charset=utf-8"))),
+        // What one viewer may see is never kept for another.
+        (header::CACHE_CONTROL, Ok(HeaderValue::from_static("no-store"))),
+    ];
+    let mut response = (status, body).into_response();
+    for (name, value) in headers {
+        if let Ok(value) = value {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
