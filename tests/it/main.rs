@@ -1,2 +1,5 @@
-#[test]
-fn t() {}
+//! Every promise of the gateway, held against the running program: real HTTP, real databases.
+
+mod browser;
+mod smoke;
+mod support;

@@ -1,0 +1,21 @@
+//! The harness: a gateway on a fresh database, and rows to put into it.
+
+mod app;
+mod databases;
+mod rows;
+
+pub use app::{Answer, TestApp, Token};
+pub use databases::{Backend, on_both};
+pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
+
+use chrono::{DateTime, Utc};
+
+/// An instant of a test.
+pub fn at(text: &str) -> DateTime<Utc> {
+    text.parse().expect("an instant in RFC 3339")
+}
+
+/// What the clock of a test shows unless the test sets it.
+pub fn noon() -> DateTime<Utc> {
+    at("2026-03-18T12:00:00Z")
+}
