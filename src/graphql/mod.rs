@@ -6,6 +6,7 @@ mod deletions;
 mod error;
 mod loaders;
 mod mutation;
+mod order;
 mod page;
 mod preview;
 mod query;
@@ -87,9 +88,12 @@ impl Api {
             let error = ServerError::new("only queries are answered over GET; send a POST", None);
             return refusal(Code::BadRequest, error);
         }
-        request.set_parsed_query(document);
+        let operation = request.operation_name.clone();
+        request.set_parsed_query(document.clone());
         let loaders = Loaders::new(&self.parts);
-        with_codes(self.schema.execute(request.data(viewer).data(loaders)).await)
+        let mut response = self.schema.execute(request.data(viewer).data(loaders)).await;
+        response.data = order::in_document_order(response.data, &document, operation.as_deref());
+        with_codes(response)
     }
 }
 

@@ -1,12 +1,14 @@
 //! `/graphql` over POST and GET.
 
-use async_graphql::{ParseRequestError, Response as Answer, ServerError};
+use async_graphql::{ParseRequestError, Response as Answer, ServerError, Value};
 use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
 use axum::{
     extract::{FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+
+use serde::Serialize;
 
 use super::{Endpoints, request_id};
 use crate::{
@@ -95,6 +97,16 @@ fn accepts_graphql_response(headers: &HeaderMap) -> bool {
         .any(|value| value.contains(GRAPHQL_RESPONSE))
 }
 
+/// An answer as the specification wants it: one that was not executed has no `data`, one without
+/// errors has no `errors`.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [ServerError],
+}
+
 /// Writes the answer in the media type that was asked for, each error with the request's name.
 fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Response {
     let id = request_id(headers);
@@ -102,7 +114,11 @@ fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Respo
         error.extensions.get_or_insert_default().set("requestId", id.as_str());
     }
     let kind = if accepts_graphql_response(headers) { GRAPHQL_RESPONSE } else { JSON };
-    let body = match serde_json::to_vec(&answer) {
+    let body = Body {
+        data: (answer.errors.is_empty() || executed(&answer)).then_some(&answer.data),
+        errors: &answer.errors,
+    };
+    let body = match serde_json::to_vec(&body) {
         Ok(body) => body,
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
