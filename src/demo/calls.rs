@@ -52,7 +52,7 @@ impl Habits {
             median_seconds: dice.real(60.0, 190.0),
             mood: dice.real(0.0, 0.5),
             cents_per_minute: dice.real(5.0, 14.0),
-            recorded: dice.real(0.25, 0.55),
+            recorded: dice.real(0.25, 0.5),
             web: dice.real(0.02, 0.3),
         }
     }
@@ -164,7 +164,8 @@ impl Desk<'_> {
     /// From −1 to 1, in thousandths.
     fn mood(&mut self) -> f64 {
         let mood = self.habits.mood + self.dice.bell() * 0.35;
-        (mood.clamp(-1.0, 1.0) * 1_000.0).round() / 1_000.0
+        // Adding 0 turns −0 into 0: PostgreSQL would keep the difference, SQLite would not.
+        (mood.clamp(-1.0, 1.0) * 1_000.0).round() / 1_000.0 + 0.0
     }
 
     /// Cents, rounded up.

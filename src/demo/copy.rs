@@ -34,7 +34,9 @@ pub(super) struct Statement {
 }
 
 impl Sink for Copy {
-    const WRITERS: usize = 2;
+    /// More than would keep the processors busy: at the end of every `COPY` over TCP a connection waits
+    /// for the other side's delayed acknowledgement, some 40 ms, and another can work meanwhile.
+    const WRITERS: usize = 4;
     type Statement = Statement;
 
     async fn open(database: &Database) -> Result<Self, SeedError> {

@@ -1,5 +1,5 @@
-//! Takes tenants' rows to a database: generated on one thread, written on another, a few batches at
-//! most between them, and each tenant in a transaction of its own.
+//! Takes tenants' rows to a database: generated on one thread, written on another, a batch or two
+//! between them. A transaction holds one large tenant, or several small ones, always whole.
 
 use std::sync::{
     Arc,
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use indicatif::ProgressBar;
 use sea_orm::EntityTrait;
 use tokio::{
-    sync::mpsc::{self, Receiver},
+    sync::mpsc::{self, Receiver, Sender},
     task::{self, JoinSet},
 };
 
@@ -23,8 +23,15 @@ use super::{
 };
 use crate::database::Database;
 
+/// Calls in one batch, at least, where there are more to come. With all that belongs to them they take
+/// some five megabytes; a smaller batch spends its time on statements.
+const BATCH: usize = 8_000;
+
+/// Most tenants in one transaction.
+const COMPANY: usize = 100;
+
 /// Batches generated ahead of the database.
-const AHEAD: usize = 2;
+const AHEAD: usize = 1;
 
 /// One connection that writes tenants, one after another.
 pub(super) trait Sink: Sized + Send + 'static {
@@ -40,7 +47,7 @@ pub(super) trait Sink: Sized + Send + 'static {
     /// Turns rows into statements, in the order of their tables. Runs on the generator's thread.
     fn encode(rows: &Rows) -> Result<Vec<Self::Statement>, SeedError>;
 
-    /// Writes one tenant in one transaction, which is committed only when all steps have come.
+    /// Writes all steps in one transaction, which is committed only when the last has come.
     fn write(&mut self, steps: Steps<Self::Statement>) -> impl Future<Output = Result<(), SeedError>> + Send;
 
     /// Leaves the connection as it was.
@@ -52,8 +59,9 @@ pub(super) trait Sink: Sized + Send + 'static {
 
 /// What is to be loaded, shared by the writers.
 pub(super) struct Work {
-    outlines: Vec<Outline>,
-    /// The next tenant that nobody has taken.
+    /// Tenants that share a transaction.
+    groups: Vec<Vec<Outline>>,
+    /// The next group that nobody has taken.
     next: AtomicUsize,
     seed: u64,
     now: DateTime<Utc>,
@@ -62,16 +70,29 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn new(outlines: Vec<Outline>, seed: u64, now: DateTime<Utc>, progress: ProgressBar) -> Self {
-        Self { outlines, next: AtomicUsize::new(0), seed, now, progress }
+        let mut groups: Vec<Vec<Outline>> = Vec::new();
+        for outline in outlines {
+            match groups.last_mut().filter(|group| has_room(group)) {
+                Some(group) => group.push(outline),
+                None => groups.push(vec![outline]),
+            }
+        }
+        Self { groups, next: AtomicUsize::new(0), seed, now, progress }
     }
 
-    fn take(&self) -> Option<Story> {
-        let outline = self.outlines.get(self.next.fetch_add(1, Ordering::Relaxed))?;
-        Some(Story::new(outline.clone(), self.seed, self.now))
+    fn take(&self) -> Option<impl Iterator<Item = Rows> + Send + use<>> {
+        let group = self.groups.get(self.next.fetch_add(1, Ordering::Relaxed))?.clone();
+        let (seed, now) = (self.seed, self.now);
+        Some(group.into_iter().flat_map(move |outline| Story::new(outline, seed, now)))
     }
 }
 
-/// One tenant's statements on their way from the generator to the database.
+/// Whether another tenant may share the group's transaction.
+fn has_room(group: &[Outline]) -> bool {
+    group.len() < COMPANY && group.iter().map(|outline| outline.calls).sum::<u64>() < BATCH as u64
+}
+
+/// A group's statements on their way from the generator to the database.
 pub(super) struct Steps<S> {
     received: Receiver<Step<S>>,
     progress: ProgressBar,
@@ -83,12 +104,12 @@ enum Step<S> {
         statements: Vec<S>,
         calls: u64,
     },
-    /// The tenant is complete. Without this a generator that failed would pass for one that is done.
+    /// The group is complete. Without this a generator that failed would pass for one that is done.
     Done,
 }
 
 impl<S> Steps<S> {
-    /// The next statements; none when the tenant is complete.
+    /// The next statements; none when the group is complete.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<S>>, SeedError> {
         // Asking for more means that the former ones have been written.
         self.progress.inc(std::mem::take(&mut self.calls));
@@ -98,7 +119,7 @@ impl<S> Steps<S> {
                 Ok(Some(statements))
             }
             Some(Step::Done) => Ok(None),
-            None => Err(SeedError::Interrupted("a tenant's rows ended early".to_owned())),
+            None => Err(SeedError::Interrupted("the rows ended early".to_owned())),
         }
     }
 }
@@ -120,32 +141,45 @@ pub(super) async fn load<S: Sink>(database: &Database, work: Arc<Work>) -> Resul
     Ok(total)
 }
 
-/// Loads tenants until none is left.
+/// Loads groups until none is left.
 async fn load_some<S: Sink>(database: &Database, work: &Work) -> Result<Ledger, SeedError> {
     let mut sink = S::open(database).await?;
     let mut total = Ledger::default();
-    while let Some(story) = work.take() {
+    while let Some(parts) = work.take() {
         let (sender, received) = mpsc::channel(AHEAD);
-        let generator = task::spawn_blocking(move || {
-            let mut ledger = Ledger::default();
-            for rows in story {
-                ledger.count(&rows)?;
-                let step = Step::Rows { statements: S::encode(&rows)?, calls: rows.calls.len() as u64 };
-                if sender.blocking_send(step).is_err() {
-                    // The writer has given up, and tells why itself.
-                    return Ok(ledger);
-                }
-            }
-            let _ = sender.blocking_send(Step::Done);
-            Ok::<_, SeedError>(ledger)
-        });
+        let generator = task::spawn_blocking(move || generate::<S>(parts, &sender));
         let written = sink.write(Steps { received, progress: work.progress.clone(), calls: 0 }).await;
+        // A generator that failed knows the reason, where the writer has only missed the end.
         let ledger = generator.await??;
         written?;
         total.add(ledger);
     }
     sink.close().await?;
     Ok(total)
+}
+
+/// Sends what the parts hold, in batches.
+fn generate<S: Sink>(
+    parts: impl Iterator<Item = Rows>,
+    sender: &Sender<Step<S::Statement>>,
+) -> Result<Ledger, SeedError> {
+    let mut ledger = Ledger::default();
+    let mut parts = parts.peekable();
+    let mut batch = Rows::default();
+    while let Some(part) = parts.next() {
+        batch.append(part);
+        if batch.calls.len() >= BATCH || parts.peek().is_none() {
+            let rows = std::mem::take(&mut batch);
+            ledger.count(&rows)?;
+            let step = Step::Rows { statements: S::encode(&rows)?, calls: rows.calls.len() as u64 };
+            if sender.blocking_send(step).is_err() {
+                // The writer has given up, and tells why itself.
+                return Ok(ledger);
+            }
+        }
+    }
+    let _ = sender.blocking_send(Step::Done);
+    Ok(ledger)
 }
 
 /// What has been loaded, and the objects that must follow.

@@ -1,11 +1,6 @@
 //! The objects behind recordings and knowledge files: small, but whole and playable or readable, and
 //! of exactly the size that their rows say.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -92,14 +87,15 @@ pub(super) async fn write(
     objects: Vec<Object>,
     progress: &ProgressBar,
 ) -> Result<(), SeedError> {
-    let objects = Arc::new(objects);
-    let next = Arc::new(AtomicUsize::new(0));
+    // Each writer has a stretch of its own, so that they seldom meet in one tenant's directory.
+    let stretch = objects.len().div_ceil(WRITERS);
+    let mut objects = objects.into_iter();
     let mut writers = JoinSet::new();
     for _ in 0..WRITERS {
-        let (storage, objects, next, progress) =
-            (storage.clone(), Arc::clone(&objects), Arc::clone(&next), progress.clone());
+        let (storage, progress) = (storage.clone(), progress.clone());
+        let objects: Vec<_> = objects.by_ref().take(stretch).collect();
         writers.spawn(async move {
-            while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for object in objects {
                 storage.put(&object.key(), object.bytes()).await?;
                 progress.inc(1);
             }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::SeedError;
 
-/// Some rows of one tenant.
+/// Some rows, of one tenant or of several.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rows {
     pub(super) tenants: Vec<tenants::Model>,
@@ -35,6 +35,24 @@ pub(super) trait Visit {
 }
 
 impl Rows {
+    /// Adds the rows of `other`, after its own.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.tenants.append(&mut other.tenants);
+        self.agents.append(&mut other.agents);
+        self.calls.append(&mut other.calls);
+        self.call_recordings.append(&mut other.call_recordings);
+        self.call_transcripts.append(&mut other.call_transcripts);
+        self.sessions.append(&mut other.sessions);
+        self.workflows.append(&mut other.workflows);
+        self.integrations.append(&mut other.integrations);
+        self.knowledge_files.append(&mut other.knowledge_files);
+        self.activity_logs.append(&mut other.activity_logs);
+        self.sip_trunks.append(&mut other.sip_trunks);
+        self.phone_numbers.append(&mut other.phone_numbers);
+        self.squads.append(&mut other.squads);
+        self.squad_members.append(&mut other.squad_members);
+    }
+
     /// Visits every table, parents before their children.
     pub(super) fn walk(&self, visitor: &mut impl Visit) -> Result<(), SeedError> {
         visitor.table::<tenants::Entity>(&self.tenants)?;

@@ -1,4 +1,4 @@
-//! One tenant's rows from its founding to this moment, a bounded batch at a time.
+//! One tenant's rows from its founding to this moment, a bounded part at a time.
 
 use std::vec;
 
@@ -8,8 +8,8 @@ use entity::agents;
 
 use super::{calls::Habits, dice::Dice, founding, rhythm, rows::Rows, tenants::Outline};
 
-/// Calls in one batch. With all that belongs to them they take about two megabytes.
-const BATCH: usize = 4_000;
+/// Most calls told at a time.
+const CHAPTER: usize = 4_000;
 
 /// Live calls started within this time.
 const LIVE: TimeDelta = TimeDelta::minutes(9);
@@ -62,7 +62,7 @@ impl Iterator for Story {
         }
         let mut rows = Rows::default();
         let mut desk = self.habits.desk(&mut self.dice, self.outline.id, &self.agents, self.now);
-        for start in self.ended.by_ref().take(BATCH) {
+        for start in self.ended.by_ref().take(CHAPTER) {
             desk.ended_call(&mut rows, start);
         }
         if self.ended.as_slice().is_empty() {

@@ -58,14 +58,16 @@ impl Query {
         #[graphql(desc = "Which tenants to list.")] filter: Option<TenantFilter>,
         #[graphql(
             desc = "How they are sorted.",
-            default_with = "TenantOrder { field: TenantOrderField::Name, direction: SortDirection::Asc }"
+            default_with = "Some(TenantOrder { field: TenantOrderField::Name, direction: SortDirection::Asc })"
         )]
-        order_by: TenantOrder,
+        order_by: Option<TenantOrder>,
     ) -> async_graphql::Result<TenantConnection> {
         let filter = filter.unwrap_or_default();
         if filter.name_contains.as_ref().is_some_and(|part| part.contains('\0')) {
             return Err(Fault::new(Code::BadUserInput, "`nameContains` must not contain a NUL").into());
         }
+        let order_by =
+            order_by.unwrap_or(TenantOrder { field: TenantOrderField::Name, direction: SortDirection::Asc });
         let criteria = tenant::Criteria {
             visible: viewer(context).visible(),
             name_contains: filter.name_contains,
