@@ -35,7 +35,6 @@ pub struct App {
 
 impl App {
     /// Wires the parts together.
-    #[must_use]
     pub fn router(self) -> Router {
         let reader = Reader::new(self.database.clone(), self.clock.clone(), self.session_timeout);
         let eraser = Arc::new(Eraser::new(self.database.clone(), reader.clone(), self.clock.clone()));
@@ -65,7 +64,7 @@ pub async fn serve(
         tokio::time::sleep(FAREWELL).await;
     };
     tokio::select! {
-        served = server => served,
+        outcome = server => outcome,
         () = too_late => {
             tracing::warn!("some requests did not finish in time and were dropped");
             Ok(())

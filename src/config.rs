@@ -15,7 +15,7 @@ const SECRET_VARIABLE: &str = "JWT_SECRET";
 /// Which database.
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseOptions {
-    /// Address of the database: sqlite://FILE?mode=rwc or postgres://USER@HOST/NAME
+    /// Address of the database: <sqlite://FILE?mode=rwc> or <postgres://USER@HOST/NAME>
     #[arg(
         long,
         env = "DATABASE_URL",
@@ -28,7 +28,7 @@ pub struct DatabaseOptions {
 /// Where objects are kept.
 #[derive(Clone, Debug, Args)]
 pub struct StorageOptions {
-    /// Address of the object storage for recordings and files: file:///DIRECTORY [default: the
+    /// Address of the object storage for recordings and files: <file:///DIRECTORY> [default: the
     /// directory tenant-gateway-objects beside the database file]
     #[arg(long, env = "STORAGE_URL")]
     pub storage_url: Option<String>,
@@ -38,7 +38,7 @@ pub struct StorageOptions {
 #[derive(Clone, Debug, Args)]
 pub struct SecretOptions {
     /// File with the secrets for tokens (HS256), one a line: the first signs, all verify. Without it
-    /// the environment variable JWT_SECRET is read
+    /// the environment variable `JWT_SECRET` is read
     #[arg(long, env = "JWT_SECRET_FILE")]
     pub jwt_secret_file: Option<PathBuf>,
 }

@@ -25,7 +25,7 @@ pub enum KeyError {
 pub enum Keys {
     /// HS256 secrets: the first signs, all verify, so that they can be rotated.
     Secrets(Vec<Vec<u8>>),
-    /// Public keys for RS256, ES256 and EdDSA; the gateway can sign nothing.
+    /// Public keys for RS256, ES256 and `EdDSA`; the gateway can sign nothing.
     KeySet(KeySetSource),
 }
 

@@ -44,15 +44,12 @@ impl Sql {
 
     /// Binds words. Returns what may follow `column`, true for each of them.
     pub fn bind_words(&mut self, words: &[&str]) -> String {
-        match self.backend {
-            DbBackend::Sqlite => {
-                let list = self.bind(serde_json::json!(words).to_string().into());
-                format!("IN (SELECT value FROM json_each({list}))")
-            }
-            _ => {
-                let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-                format!("= ANY({})", self.bind(words.into()))
-            }
+        if self.backend == DbBackend::Sqlite {
+            let list = self.bind(serde_json::json!(words).to_string().into());
+            format!("IN (SELECT value FROM json_each({list}))")
+        } else {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            format!("= ANY({})", self.bind(words.into()))
         }
     }
 

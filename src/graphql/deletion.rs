@@ -160,9 +160,9 @@ impl TenantDeletion {
         self.0.is_export_requested
     }
 
-    /// When erasing is to begin, while the deletion is scheduled. Null for one that began at once.
-    async fn scheduled_for(&self) -> Option<DateTime> {
-        None
+    /// When erasing is, or was, to begin: without a grace period, when it was asked for.
+    async fn scheduled_for(&self) -> DateTime {
+        DateTime(self.0.requested_at)
     }
 
     /// Whether `cancelTenantDeletion` can still call it off.

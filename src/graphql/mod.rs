@@ -102,7 +102,7 @@ fn only_reads(document: &ExecutableDocument, name: Option<&str>) -> bool {
     document
         .operations
         .iter()
-        .filter(|(operation, _)| name.is_none() || operation.map(|operation| operation.as_str()) == name)
+        .filter(|(operation, _)| name.is_none() || operation.map(async_graphql::Name::as_str) == name)
         .all(|(_, operation)| operation.node.ty == OperationType::Query)
 }
 

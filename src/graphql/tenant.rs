@@ -61,6 +61,7 @@ impl TenantNode {
     }
 
     /// Whether it works.
+    #[expect(clippy::unused_async, reason = "a resolver is async by its form")]
     async fn status(&self) -> async_graphql::Result<TenantStatus> {
         let unknown =
             || Fault::new(super::Code::Internal, "the tenant's status is none that the gateway knows");

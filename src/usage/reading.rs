@@ -86,7 +86,7 @@ impl Reader {
     ) -> Result<(i64, i64), database::Error> {
         let backend = connection.get_database_backend();
         let now = self.clock.now();
-        let sql = format!("SELECT {ACTIVE_SESSIONS} AS sessions, {ACTIVE_CALLS} AS calls",)
+        let sql = format!("SELECT {ACTIVE_SESSIONS} AS sessions, {ACTIVE_CALLS} AS calls")
             .replace("w.tenant_id", "$1")
             .replace("$LIVE", "$2")
             .replace("$HORIZON", "$3");
@@ -102,35 +102,32 @@ impl Reader {
 
     fn statement(&self, windows: &[(Subject, Span, Span)], as_of: DateTime<Utc>) -> Statement {
         let backend = self.database.backend();
-        let mut values: Vec<Value> = match backend {
-            DbBackend::Sqlite => {
-                let rows: Vec<_> = windows
-                    .iter()
-                    .map(|(subject, today, month)| {
-                        let text = timestamp::text;
-                        json!([
-                            subject.tenant.simple().to_string(),
-                            text(today.start),
-                            text(today.end),
-                            text(month.start),
-                            text(month.end)
-                        ])
-                    })
-                    .collect();
-                vec![json!(rows).to_string().into()]
-            }
-            _ => {
-                let column = |pick: fn(&(Subject, Span, Span)) -> DateTime<Utc>| {
-                    windows.iter().map(pick).collect::<Vec<_>>().into()
-                };
-                vec![
-                    windows.iter().map(|(subject, ..)| subject.tenant).collect::<Vec<_>>().into(),
-                    column(|w| w.1.start),
-                    column(|w| w.1.end),
-                    column(|w| w.2.start),
-                    column(|w| w.2.end),
-                ]
-            }
+        let mut values: Vec<Value> = if backend == DbBackend::Sqlite {
+            let rows: Vec<_> = windows
+                .iter()
+                .map(|(subject, today, month)| {
+                    let text = timestamp::text;
+                    json!([
+                        subject.tenant.simple().to_string(),
+                        text(today.start),
+                        text(today.end),
+                        text(month.start),
+                        text(month.end)
+                    ])
+                })
+                .collect();
+            vec![json!(rows).to_string().into()]
+        } else {
+            let column = |pick: fn(&(Subject, Span, Span)) -> DateTime<Utc>| {
+                windows.iter().map(pick).collect::<Vec<_>>().into()
+            };
+            vec![
+                windows.iter().map(|(subject, ..)| subject.tenant).collect::<Vec<_>>().into(),
+                column(|w| w.1.start),
+                column(|w| w.1.end),
+                column(|w| w.2.start),
+                column(|w| w.2.end),
+            ]
         };
         let first_free = values.len() + 1;
         values.push(timestamp::value(backend, as_of - self.session_timeout));

@@ -23,11 +23,12 @@ struct Described {
     keys: BTreeSet<(Vec<String>, String, Vec<String>, String)>,
 }
 
+fn table<E: EntityTrait>(schema: &Schema, entity: E) -> (String, TableCreateStatement) {
+    (entity.table_name().to_owned(), schema.create_table_from_entity(entity))
+}
+
 fn entities(app: &TestApp) -> BTreeMap<String, Described> {
     let schema = Schema::new(app.backend());
-    fn table<E: EntityTrait>(schema: &Schema, entity: E) -> (String, TableCreateStatement) {
-        (entity.table_name().to_owned(), schema.create_table_from_entity(entity))
-    }
     let statements = [
         table(&schema, entity::tenants::Entity),
         table(&schema, entity::agents::Entity),
@@ -58,7 +59,7 @@ fn described(name: &str, statement: &TableCreateStatement, app: &TestApp) -> Des
         let kind = match (column.get_column_type().expect("a type"), sqlite) {
             (ColumnType::Uuid, true) => "BLOB",
             (ColumnType::Uuid, false) => "uuid",
-            (ColumnType::Text, true) | (ColumnType::TimestampWithTimeZone, true) => "TEXT",
+            (ColumnType::Text | ColumnType::TimestampWithTimeZone, true) => "TEXT",
             (ColumnType::Text, false) => "text",
             (ColumnType::TimestampWithTimeZone, false) => "timestamp with time zone",
             (ColumnType::Integer | ColumnType::BigInteger | ColumnType::Boolean, true) => "INTEGER",
@@ -84,7 +85,7 @@ fn described(name: &str, statement: &TableCreateStatement, app: &TestApp) -> Des
         (key.get_columns(), parent, key.get_ref_columns(), action.to_owned())
     });
     let (columns, keys) = (columns.collect(), keys.collect());
-    let primary = |column: &str| if column == "deletion_id" || column == "tenant_id" { 0 } else { 1 };
+    let primary = |column: &str| i32::from(!(column == "deletion_id" || column == "tenant_id"));
     let mut primary_key: Vec<String> = match name {
         "tenants" | "tenant_deletions" => vec!["id".to_owned()],
         "tenant_deletion_tables" => vec!["deletion_id".to_owned(), "position".to_owned()],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::DbBackend;
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::{Value, json};
 use tenant_gateway::{
     demo::{self, Shape},
@@ -329,7 +329,6 @@ async fn a_late_writer_gets_an_error_and_leaves_no_orphan() {
             "INSERT INTO integrations (tenant_id, id, provider) VALUES ($1, $2, 'late')",
             [tenant.into(), id().into()],
         );
-        use sea_orm::ConnectionTrait;
         app.database.connection.execute_raw(late).await.expect_err("a foreign key refuses it");
         assert_eq!(app.number("SELECT count(*) FROM integrations", []).await, 0);
     })

@@ -2,7 +2,7 @@
 
 /// Each is sent as a message of its own, in this order.
 pub(super) const UP: &[&str] = &[
-    r#"
+    r"
 CREATE TABLE tenants (
     id uuid NOT NULL,
     name text NOT NULL,
@@ -15,8 +15,8 @@ CREATE TABLE tenants (
     updated_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(updated_at)),
     PRIMARY KEY (id)
 )
-"#,
-    r#"
+",
+    r"
 CREATE TABLE agents (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -25,12 +25,12 @@ CREATE TABLE agents (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE agents ADD CONSTRAINT agents_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE calls (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -44,16 +44,16 @@ CREATE TABLE calls (
     cost_cents bigint NOT NULL DEFAULT 0 CHECK (cost_cents BETWEEN -1000000000000 AND 1000000000000),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE calls ADD CONSTRAINT calls_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 ALTER TABLE calls ADD CONSTRAINT calls_agent_fkey
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE NO ACTION
-"#,
-    r#"
+",
+    r"
 CREATE TABLE call_recordings (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -63,16 +63,16 @@ CREATE TABLE call_recordings (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE call_recordings ADD CONSTRAINT call_recordings_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 ALTER TABLE call_recordings ADD CONSTRAINT call_recordings_call_fkey
     FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE call_transcripts (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -82,16 +82,16 @@ CREATE TABLE call_transcripts (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE call_transcripts ADD CONSTRAINT call_transcripts_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 ALTER TABLE call_transcripts ADD CONSTRAINT call_transcripts_call_fkey
     FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE sessions (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -103,20 +103,20 @@ CREATE TABLE sessions (
     ended_at timestamptz CHECK (isfinite(ended_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE sessions ADD CONSTRAINT sessions_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 ALTER TABLE sessions ADD CONSTRAINT sessions_agent_fkey
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE NO ACTION
-"#,
-    r#"
+",
+    r"
 ALTER TABLE sessions ADD CONSTRAINT sessions_call_fkey
     FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE workflows (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -126,12 +126,12 @@ CREATE TABLE workflows (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE workflows ADD CONSTRAINT workflows_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE integrations (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -140,12 +140,12 @@ CREATE TABLE integrations (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE integrations ADD CONSTRAINT integrations_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE knowledge_files (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -155,12 +155,12 @@ CREATE TABLE knowledge_files (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE knowledge_files ADD CONSTRAINT knowledge_files_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE activity_logs (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -169,12 +169,12 @@ CREATE TABLE activity_logs (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE activity_logs ADD CONSTRAINT activity_logs_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE sip_trunks (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -184,12 +184,12 @@ CREATE TABLE sip_trunks (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE sip_trunks ADD CONSTRAINT sip_trunks_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE phone_numbers (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -198,16 +198,16 @@ CREATE TABLE phone_numbers (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE phone_numbers ADD CONSTRAINT phone_numbers_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 ALTER TABLE phone_numbers ADD CONSTRAINT phone_numbers_trunk_fkey
     FOREIGN KEY (tenant_id, trunk_id) REFERENCES sip_trunks (tenant_id, id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE squads (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -216,12 +216,12 @@ CREATE TABLE squads (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE squads ADD CONSTRAINT squads_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE squad_members (
     tenant_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -231,20 +231,20 @@ CREATE TABLE squad_members (
     created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
     PRIMARY KEY (tenant_id, id)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE squad_members ADD CONSTRAINT squad_members_tenant_fkey
     FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 ALTER TABLE squad_members ADD CONSTRAINT squad_members_squad_fkey
     FOREIGN KEY (tenant_id, squad_id) REFERENCES squads (tenant_id, id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 ALTER TABLE squad_members ADD CONSTRAINT squad_members_agent_fkey
     FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE CASCADE
-"#,
-    r#"
+",
+    r"
 CREATE TABLE tenant_deletions (
     id uuid NOT NULL,
     tenant_id uuid NOT NULL,
@@ -263,8 +263,8 @@ CREATE TABLE tenant_deletions (
     input_digest text,
     PRIMARY KEY (id)
 )
-"#,
-    r#"
+",
+    r"
 CREATE TABLE tenant_deletion_tables (
     deletion_id uuid NOT NULL,
     position integer NOT NULL,
@@ -273,66 +273,66 @@ CREATE TABLE tenant_deletion_tables (
     rows_erased bigint NOT NULL DEFAULT 0 CHECK (rows_erased >= 0),
     PRIMARY KEY (deletion_id, position)
 )
-"#,
-    r#"
+",
+    r"
 ALTER TABLE tenant_deletion_tables ADD CONSTRAINT tenant_deletion_tables_deletion_fkey
     FOREIGN KEY (deletion_id) REFERENCES tenant_deletions (id) ON DELETE CASCADE
-"#,
+",
     r#"
 CREATE INDEX tenants_name_idx ON tenants (name COLLATE "C", id)
 "#,
-    r#"
+    r"
 CREATE INDEX tenants_created_at_idx ON tenants (created_at, id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX calls_agent_idx ON calls (tenant_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX calls_started_at_idx ON calls (tenant_id, started_at) INCLUDE (duration_seconds, sentiment_score, cost_cents)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX calls_open_idx ON calls (tenant_id, started_at)
     WHERE ended_at IS NULL
-"#,
-    r#"
+",
+    r"
 CREATE INDEX call_recordings_call_idx ON call_recordings (tenant_id, call_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX call_transcripts_call_idx ON call_transcripts (tenant_id, call_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX sessions_agent_idx ON sessions (tenant_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX sessions_call_idx ON sessions (tenant_id, call_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX sessions_open_idx ON sessions (tenant_id, coalesce(last_seen_at, started_at))
     WHERE ended_at IS NULL
-"#,
-    r#"
+",
+    r"
 CREATE INDEX phone_numbers_trunk_idx ON phone_numbers (tenant_id, trunk_id)
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX phone_numbers_number_key ON phone_numbers (tenant_id, number)
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX squad_members_squad_agent_key ON squad_members (tenant_id, squad_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX squad_members_agent_idx ON squad_members (tenant_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX tenant_deletions_tenant_idx ON tenant_deletions (tenant_id, requested_at, id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX tenant_deletions_requested_at_idx ON tenant_deletions (requested_at, id)
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX tenant_deletions_open_key ON tenant_deletions (tenant_id)
     WHERE status NOT IN ('deleted', 'canceled')
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX tenant_deletions_idempotency_key ON tenant_deletions (requested_by, idempotency_key)
-"#,
+",
 ];

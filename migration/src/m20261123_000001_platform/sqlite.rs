@@ -34,7 +34,7 @@ fn expand(line: &str) -> String {
 
 /// Before [`expand`].
 const TABLES: &[&str] = &[
-    r#"
+    r"
 CREATE TABLE tenants (
     id ID NOT NULL,
     name TEXT NOT NULL,
@@ -47,8 +47,8 @@ CREATE TABLE tenants (
     updated_at INSTANT NOT NULL DEFAULT NOW,
     PRIMARY KEY (id)
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE agents (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -59,8 +59,8 @@ CREATE TABLE agents (
     CONSTRAINT agents_tenant_fkey
         FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE calls (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -78,8 +78,8 @@ CREATE TABLE calls (
     CONSTRAINT calls_agent_fkey
         FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE NO ACTION
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE call_recordings (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -93,8 +93,8 @@ CREATE TABLE call_recordings (
     CONSTRAINT call_recordings_call_fkey
         FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE call_transcripts (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -108,8 +108,8 @@ CREATE TABLE call_transcripts (
     CONSTRAINT call_transcripts_call_fkey
         FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE sessions (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -127,8 +127,8 @@ CREATE TABLE sessions (
     CONSTRAINT sessions_call_fkey
         FOREIGN KEY (tenant_id, call_id) REFERENCES calls (tenant_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE workflows (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -140,8 +140,8 @@ CREATE TABLE workflows (
     CONSTRAINT workflows_tenant_fkey
         FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE integrations (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -152,8 +152,8 @@ CREATE TABLE integrations (
     CONSTRAINT integrations_tenant_fkey
         FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE knowledge_files (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -165,8 +165,8 @@ CREATE TABLE knowledge_files (
     CONSTRAINT knowledge_files_tenant_fkey
         FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE activity_logs (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -177,8 +177,8 @@ CREATE TABLE activity_logs (
     CONSTRAINT activity_logs_tenant_fkey
         FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE sip_trunks (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -190,8 +190,8 @@ CREATE TABLE sip_trunks (
     CONSTRAINT sip_trunks_tenant_fkey
         FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE phone_numbers (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -204,8 +204,8 @@ CREATE TABLE phone_numbers (
     CONSTRAINT phone_numbers_trunk_fkey
         FOREIGN KEY (tenant_id, trunk_id) REFERENCES sip_trunks (tenant_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE squads (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -216,8 +216,8 @@ CREATE TABLE squads (
     CONSTRAINT squads_tenant_fkey
         FOREIGN KEY (tenant_id) REFERENCES tenants (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE squad_members (
     tenant_id ID NOT NULL,
     id ID NOT NULL,
@@ -233,8 +233,8 @@ CREATE TABLE squad_members (
     CONSTRAINT squad_members_agent_fkey
         FOREIGN KEY (tenant_id, agent_id) REFERENCES agents (tenant_id, id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE tenant_deletions (
     id ID NOT NULL,
     tenant_id ID NOT NULL,
@@ -253,8 +253,8 @@ CREATE TABLE tenant_deletions (
     input_digest TEXT,
     PRIMARY KEY (id)
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE TABLE tenant_deletion_tables (
     deletion_id ID NOT NULL,
     position INTEGER NOT NULL CHECK (position BETWEEN -2147483648 AND 2147483647),
@@ -265,62 +265,62 @@ CREATE TABLE tenant_deletion_tables (
     CONSTRAINT tenant_deletion_tables_deletion_fkey
         FOREIGN KEY (deletion_id) REFERENCES tenant_deletions (id) ON DELETE CASCADE
 ) STRICT, WITHOUT ROWID
-"#,
-    r#"
+",
+    r"
 CREATE INDEX tenants_name_idx ON tenants (name, id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX tenants_created_at_idx ON tenants (created_at, id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX calls_agent_idx ON calls (tenant_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX calls_started_at_idx ON calls (tenant_id, started_at, duration_seconds, sentiment_score, cost_cents)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX calls_open_idx ON calls (tenant_id, started_at)
     WHERE ended_at IS NULL
-"#,
-    r#"
+",
+    r"
 CREATE INDEX call_recordings_call_idx ON call_recordings (tenant_id, call_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX call_transcripts_call_idx ON call_transcripts (tenant_id, call_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX sessions_agent_idx ON sessions (tenant_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX sessions_call_idx ON sessions (tenant_id, call_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX sessions_open_idx ON sessions (tenant_id, coalesce(last_seen_at, started_at))
     WHERE ended_at IS NULL
-"#,
-    r#"
+",
+    r"
 CREATE INDEX phone_numbers_trunk_idx ON phone_numbers (tenant_id, trunk_id)
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX phone_numbers_number_key ON phone_numbers (tenant_id, number)
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX squad_members_squad_agent_key ON squad_members (tenant_id, squad_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX squad_members_agent_idx ON squad_members (tenant_id, agent_id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX tenant_deletions_tenant_idx ON tenant_deletions (tenant_id, requested_at, id)
-"#,
-    r#"
+",
+    r"
 CREATE INDEX tenant_deletions_requested_at_idx ON tenant_deletions (requested_at, id)
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX tenant_deletions_open_key ON tenant_deletions (tenant_id)
     WHERE status NOT IN ('deleted', 'canceled')
-"#,
-    r#"
+",
+    r"
 CREATE UNIQUE INDEX tenant_deletions_idempotency_key ON tenant_deletions (requested_by, idempotency_key)
-"#,
+",
 ];

@@ -32,18 +32,17 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
     for row in query(connection, COLUMNS).await? {
         let name: String = row.try_get_by("name")?;
         let column = row.try_get_by("column")?;
-        match catalogue.tables.last_mut().filter(|table| table.name.name == name) {
-            Some(table) => table.columns.push(column),
-            None => {
-                spelling.insert(name.to_lowercase(), name.clone());
-                catalogue.tables.push(Table {
-                    name: TableName { schema: None, name },
-                    columns: vec![column],
-                    indexes: Vec::new(),
-                    deletable: true,
-                    filtered: false,
-                });
-            }
+        if let Some(table) = catalogue.tables.last_mut().filter(|table| table.name.name == name) {
+            table.columns.push(column);
+        } else {
+            spelling.insert(name.to_lowercase(), name.clone());
+            catalogue.tables.push(Table {
+                name: TableName { schema: None, name },
+                columns: vec![column],
+                indexes: Vec::new(),
+                deletable: true,
+                filtered: false,
+            });
         }
     }
     let mut primary_keys: HashMap<String, Vec<String>> = HashMap::new();

@@ -78,8 +78,8 @@ impl DeleteTenant {
         };
         let (eraser, subject) = (parts(context).eraser.clone(), viewer(context).subject.clone());
         // In a task of its own: a client that hangs up does not stop it half-way through.
-        let erased = tokio::spawn(async move { eraser.delete(&request, &subject).await }).await;
-        match erased {
+        let outcome = tokio::spawn(async move { eraser.delete(&request, &subject).await }).await;
+        match outcome {
             Ok(Ok(deletion)) => {
                 Ok(DeleteTenantPayload { deletion: Some(TenantDeletion(deletion)), user_errors: Vec::new() })
             }

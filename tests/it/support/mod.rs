@@ -5,8 +5,8 @@ mod databases;
 mod rows;
 
 pub use app::{Answer, TestApp, Token};
-pub use databases::{Backend, on_both};
-pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
+pub use databases::on_both;
+pub use rows::{Call, Rows, Session, TenantRow, id};
 
 use chrono::{DateTime, Utc};
 
