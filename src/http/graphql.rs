@@ -3,6 +3,7 @@
 use async_graphql::{ParseRequestError, Response as Answer, ServerError, Value};
 use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
 use axum::{
+    body::{Body, to_bytes},
     extract::{FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -18,6 +19,8 @@ use crate::{
 
 /// The media type of the GraphQL-over-HTTP specification.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
+/// Largest body of a request, in bytes. A document is a few thousand.
+const MAX_BODY: usize = 1 << 20;
 const JSON: &str = "application/json";
 
 /// Queries only: a link must not change anything.
@@ -49,7 +52,15 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
         Ok(viewer) => viewer,
         Err(reason) => return unauthenticated(&headers, reason),
     };
+    let request = match bounded(request).await {
+        Ok(request) => request,
+        Err(TooLarge) => return undecodable(&headers, &ParseRequestError::PayloadTooLarge),
+    };
     let request = match GraphQLRequest::<GraphQLRejection>::from_request(request, &()).await {
+        // The decoder takes an empty array for a request without a query.
+        Ok(request) if request.0.query.trim().is_empty() => {
+            return undecodable(&headers, &ParseRequestError::UnsupportedBatch);
+        }
         Ok(request) => request.into_inner(),
         Err(GraphQLRejection(error)) => return undecodable(&headers, &error),
     };
@@ -60,6 +71,16 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
         StatusCode::BAD_REQUEST
     };
     respond(&headers, status, answer)
+}
+
+/// The body is larger than any request need be.
+struct TooLarge;
+
+/// Reads the body before the decoder does, which would take one of any size.
+async fn bounded(request: Request) -> Result<Request, TooLarge> {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, MAX_BODY).await.map_err(|_| TooLarge)?;
+    Ok(Request::from_parts(head, Body::from(body)))
 }
 
 /// Whether the document was executed: an error after that has a path, and is part of the answer.
@@ -100,7 +121,7 @@ fn accepts_graphql_response(headers: &HeaderMap) -> bool {
 /// An answer as the specification wants it: one that was not executed has no `data`, one without
 /// errors has no `errors`.
 #[derive(Serialize)]
-struct Body<'a> {
+struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a Value>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -114,7 +135,7 @@ fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Respo
         error.extensions.get_or_insert_default().set("requestId", id.as_str());
     }
     let kind = if accepts_graphql_response(headers) { GRAPHQL_RESPONSE } else { JSON };
-    let body = Body {
+    let body = Written {
         data: (answer.errors.is_empty() || executed(&answer)).then_some(&answer.data),
         errors: &answer.errors,
     };

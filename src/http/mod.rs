@@ -6,22 +6,13 @@ pub mod playground;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, Request},
-    http::HeaderValue,
-    response::Redirect,
-    routing::get,
-};
+use axum::{Router, extract::Request, http::HeaderValue, response::Redirect, routing::get};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
 };
 
 use crate::{auth::Authenticator, database::Database, graphql::Api};
-
-/// Largest body of a request, in bytes. A document is a few thousand.
-const MAX_BODY: usize = 1 << 20;
 
 /// What the endpoints need.
 #[derive(Clone)]
@@ -43,7 +34,6 @@ pub fn router(endpoints: Endpoints) -> Router {
         .route("/", get(|| async { Redirect::temporary("/graphiql") }))
         .with_state(endpoints)
         .merge(playground::routes())
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());

@@ -91,7 +91,7 @@ const CASES: &[(&str, Rule, &str)] = &[
 /// How a field of a type is reached, with `FIELD` in its place, and where its answer is.
 fn route(of: &str) -> (&'static str, &'static str) {
     match of {
-        "Query" => ("FIELD", ""),
+        "Query" | "Mutation" => ("FIELD", ""),
         "Viewer" => ("viewer { FIELD }", "/viewer"),
         "Tenant" => ("tenant(id: $tenant) { FIELD }", "/tenant"),
         "TenantStats" => ("tenant(id: $tenant) { stats { FIELD } }", "/tenant"),
@@ -121,7 +121,6 @@ fn route(of: &str) -> (&'static str, &'static str) {
         "PageInfo" => ("tenants { pageInfo { FIELD } }", "/tenants"),
         "TenantDeletionConnection" => ("tenantDeletions { FIELD }", "/tenantDeletions"),
         "TenantDeletionEdge" => ("tenantDeletions { edges { FIELD } }", "/tenantDeletions"),
-        "Mutation" => ("FIELD", ""),
         "DeleteTenantPayload" => ("deleteTenant(DELETE) { FIELD }", "/deleteTenant"),
         "CancelTenantDeletionPayload" => ("cancelTenantDeletion(RUNNING) { FIELD }", "/cancelTenantDeletion"),
         "ResumeTenantDeletionPayload" => ("resumeTenantDeletion(RUNNING) { FIELD }", "/resumeTenantDeletion"),
@@ -145,9 +144,8 @@ fn spelled(of: &str, field: &str) -> &'static str {
         ("Mutation", "setTenantStatus") => "setTenantStatus(STATUS) { userErrors { code } }",
         (_, "usage") => "usage(USAGE) { asOf }",
         (_, "stats" | "quota" | "deletionPreview") => "BODY { asOf }",
-        (_, "today" | "month" | "range") => "BODY { start }",
+        (_, "today" | "month" | "range" | "buckets") => "BODY { start }",
         (_, "totals" | "figures") => "BODY { calls }",
-        (_, "buckets") => "BODY { start }",
         (_, "tenant" | "deletion" | "nodes" | "node") => "BODY { id }",
         (_, "tables") => "BODY { name }",
         (_, "gaps") => "BODY { reason }",

@@ -5,8 +5,15 @@
 mod authorization;
 mod browser;
 mod catalogue;
+mod cli;
 mod contract;
 mod deletion;
+mod http;
+mod lists;
+mod plans;
 mod playground;
+mod recount;
 mod smoke;
 mod support;
+mod tokens;
+mod windows;

@@ -114,3 +114,12 @@ async fn postgres_server() -> Option<String> {
     }
     server
 }
+
+/// An empty database on SQLite, and one on PostgreSQL where there is one; see [`on_both`].
+pub async fn places() -> Vec<Place> {
+    let mut places = Vec::new();
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        places.extend(Place::new(backend).await);
+    }
+    places
+}

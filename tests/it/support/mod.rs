@@ -4,8 +4,8 @@ mod app;
 mod databases;
 mod rows;
 
-pub use app::{Answer, TestApp, Token};
-pub use databases::on_both;
+pub use app::{Answer, TestApp, Token, client};
+pub use databases::{on_both, places};
 pub use rows::{Call, Rows, Session, TenantRow, id};
 
 use chrono::{DateTime, Utc};
