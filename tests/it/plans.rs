@@ -49,12 +49,11 @@ async fn explained(app: &TestApp, text: &str) -> String {
     let execute = async |sql: &str| transaction.execute_unprepared(sql).await.expect("a statement");
     execute(&format!("PREPARE hot AS {text}")).await;
     execute("SET LOCAL plan_cache_mode = force_generic_plan").await;
-    let values = "SELECT string_agg('NULL', ', ') AS list FROM pg_prepared_statements p, unnest(p.parameter_types) WHERE p.name = 'hot'";
+    let values = "SELECT coalesce('(' || string_agg('NULL', ', ') || ')', '') AS list FROM pg_prepared_statements p, unnest(p.parameter_types) WHERE p.name = 'hot'";
     let query = |sql: String| Statement::from_string(DbBackend::Postgres, sql);
     let row = transaction.query_one_raw(query(values.to_owned())).await.expect("values").expect("a row");
     let list: String = row.try_get_by("list").expect("a list");
-    let rows =
-        transaction.query_all_raw(query(format!("EXPLAIN EXECUTE hot ({list})"))).await.expect("a plan");
+    let rows = transaction.query_all_raw(query(format!("EXPLAIN EXECUTE hot {list}"))).await.expect("a plan");
     let lines = rows.iter().map(|row| row.try_get_by_index::<String>(0).expect("a line"));
     lines.collect::<Vec<_>>().join("\n")
 }
