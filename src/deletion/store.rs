@@ -204,7 +204,7 @@ impl Criteria {
     }
 
     /// How many deletions match, and how many come before the page; see
-    /// [`crate::tenant::Criteria::counts`].
+    /// the list of tenants.
     ///
     /// # Errors
     ///

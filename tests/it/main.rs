@@ -15,5 +15,6 @@ mod playground;
 mod recount;
 mod smoke;
 mod support;
+mod tidy;
 mod tokens;
 mod windows;
