@@ -14,18 +14,23 @@ mod quota;
 mod request;
 mod scalar;
 mod stats;
+mod subscription;
 mod tenant;
 mod tenants;
 mod usage;
 mod viewer;
 
 use async_graphql::{
-    EmptySubscription, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, parser,
+    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, parser,
     parser::types::{ExecutableDocument, OperationType},
 };
 
 pub use error::Code;
 pub use request::Parts;
+
+use std::{any::TypeId, sync::Arc};
+
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 
 use crate::auth::Viewer;
 use loaders::Loaders;
@@ -35,7 +40,7 @@ const MAX_DEPTH: usize = 20;
 /// Most fields of a document.
 const MAX_FIELDS: usize = 1_000;
 
-type Schema = async_graphql::Schema<query::Query, mutation::Mutation, EmptySubscription>;
+type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>;
 
 /// The public schema over the gateway's parts. Cheap to clone.
 #[derive(Clone)]
@@ -65,8 +70,8 @@ pub fn sdl() -> String {
     )
 }
 
-fn builder() -> SchemaBuilder<query::Query, mutation::Mutation, EmptySubscription> {
-    Schema::build(query::Query, mutation::Mutation::default(), EmptySubscription)
+fn builder() -> SchemaBuilder<query::Query, mutation::Mutation, subscription::Subscription> {
+    Schema::build(query::Query, mutation::Mutation::default(), subscription::Subscription)
         .limit_depth(MAX_DEPTH)
         .limit_complexity(MAX_FIELDS)
 }
@@ -95,6 +100,33 @@ impl Api {
         response.data = order::in_document_order(response.data, &document, operation.as_deref());
         with_codes(response)
     }
+
+    /// Executes one operation of any kind for a viewer and streams its answers: one, or those of a
+    /// subscription.
+    pub fn stream(&self, request: Request, viewer: Viewer) -> impl Stream<Item = Response> + Send + 'static {
+        let request = request.data(viewer).data(Loaders::new(&self.parts));
+        self.schema.execute_stream(request).map(with_codes)
+    }
+}
+
+/// On a socket: the session's data holds the viewer, each operation gets loaders of its own.
+impl Executor for Api {
+    async fn execute(&self, request: Request) -> Response {
+        // The socket's protocol streams every operation.
+        with_codes(self.schema.execute(request).await)
+    }
+
+    fn execute_stream(&self, request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        let viewer = session
+            .and_then(|data| data.get(&TypeId::of::<Arc<Viewer>>())?.downcast_ref::<Arc<Viewer>>().cloned());
+        match viewer {
+            Some(viewer) => self.stream(request, (*viewer).clone()).boxed(),
+            None => {
+                let error = ServerError::new("the connection has no viewer", None);
+                futures_util::stream::once(async { refusal(Code::Unauthenticated, error) }).boxed()
+            }
+        }
+    }
 }
 
 /// Whether the operation that would run is a query. One that is not there changes nothing.
@@ -103,7 +135,7 @@ fn only_reads(document: &ExecutableDocument, name: Option<&str>) -> bool {
         .operations
         .iter()
         .filter(|(operation, _)| name.is_none() || operation.map(async_graphql::Name::as_str) == name)
-        .all(|(_, operation)| operation.node.ty == OperationType::Query)
+        .all(|(_, operation)| operation.node.ty != OperationType::Mutation)
 }
 
 /// An answer that is one error, for a request that was not executed.

@@ -11,7 +11,7 @@ use axum::{
 
 use serde::Serialize;
 
-use super::{Endpoints, request_id};
+use super::{Endpoints, live, request_id};
 use crate::{
     auth::NotAuthentic,
     graphql::{Allowed, Code, refusal},
@@ -64,6 +64,10 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
         Ok(request) => request.into_inner(),
         Err(GraphQLRejection(error)) => return undecodable(&headers, &error),
     };
+    // Over GET every operation is checked to be a query, which a stream is not.
+    if allowed == Allowed::Everything && live::wants_events(&headers) {
+        return live::events(endpoints.api.stream(request, viewer));
+    }
     let answer = endpoints.api.execute(request, viewer, allowed).await;
     let status = if !accepts_graphql_response(&headers) || answer.errors.is_empty() || executed(&answer) {
         StatusCode::OK

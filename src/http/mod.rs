@@ -2,6 +2,7 @@
 
 mod graphql;
 mod health;
+mod live;
 pub mod playground;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub struct Endpoints {
 pub fn router(endpoints: Endpoints) -> Router {
     Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post))
+        .route("/graphql/ws", get(live::socket))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/", get(|| async { Redirect::temporary("/graphiql") }))

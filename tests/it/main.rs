@@ -10,6 +10,7 @@ mod contract;
 mod deletion;
 mod http;
 mod lists;
+mod live;
 mod plans;
 mod playground;
 mod recount;

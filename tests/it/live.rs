@@ -1,0 +1,150 @@
+//! Subscriptions over Server-Sent Events and over a socket.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+
+use crate::{
+    deletion::delete,
+    support::{Call, Rows, TenantRow, TestApp, Token, id, noon, on_both},
+};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const STATS: &str = "subscription ($id: ID!) { tenantStats(tenantId: $id) { totalCallsToday } }";
+const DELETION: &str =
+    "subscription ($id: ID!) { tenantDeletion(id: $id) { status progress { rowsErased } } }";
+
+/// The events of a subscription, as they come: each its name and its data.
+async fn events(app: &TestApp, who: Token, query: &str, id: Value) -> impl AsyncFnMut() -> (String, Value) {
+    let response = app
+        .client
+        .post(format!("{}/graphql", app.url))
+        .bearer_auth(app.token(who).expect("a token"))
+        .header("accept", "text/event-stream")
+        .json(&json!({ "query": query, "variables": { "id": id } }))
+        .send()
+        .await
+        .expect("a stream");
+    assert_eq!(response.status(), 200);
+    let (mut response, mut text) = (response, String::new());
+    async move || loop {
+        if let Some((event, rest)) = text.split_once("\n\n") {
+            let line = |key: &str| {
+                event.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim().to_owned())
+            };
+            let found = (line("event:"), line("data:").unwrap_or_default());
+            text = rest.to_owned();
+            if let (Some(name), data) = found {
+                return (name, serde_json::from_str(&data).unwrap_or_default());
+            }
+            continue;
+        }
+        let chunk = timeout(PATIENCE, response.chunk()).await.expect("an event in time").expect("a chunk");
+        text.push_str(&String::from_utf8_lossy(&chunk.expect("no end before complete")));
+    }
+}
+
+#[tokio::test]
+async fn figures_come_at_once_and_again_when_they_change() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let agent = app.agent(tenant).await;
+        for who in [Token::Admin, Token::Support, Token::Tenant(tenant)] {
+            let mut next = events(&app, who, STATS, json!(tenant)).await;
+            let before = next().await.1["data"]["tenantStats"]["totalCallsToday"].as_i64().expect("a count");
+            app.call(&Call::of(&agent, noon())).await;
+            let (name, after) = next().await;
+            assert_eq!(
+                (name.as_str(), &after["data"]["tenantStats"]["totalCallsToday"]),
+                ("next", &json!(before + 1))
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stranger_hears_the_same_as_about_a_tenant_that_is_not_there() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let gone = app.tenant(TenantRow::default()).await;
+        let deletion =
+            delete(&app, json!({ "tenantId": gone, "confirmName": "Acme" })).await["deletion"]["id"].clone();
+        for (query, hidden) in [(STATS, json!(tenant)), (DELETION, deletion)] {
+            let stranger = Token::Tenant(id());
+            let mut next = events(&app, stranger, query, hidden).await;
+            let (_, seen) = next().await;
+            let mut next = events(&app, stranger, query, json!(id())).await;
+            assert_eq!(next().await.1, seen);
+            assert_eq!(seen["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{seen}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_finished_deletion_is_told_and_completes() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let deletion =
+            delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await["deletion"]["id"]
+                .clone();
+        for who in [Token::Admin, Token::Support, Token::Tenant(tenant)] {
+            let mut next = events(&app, who, DELETION, deletion.clone()).await;
+            assert_eq!(next().await.1["data"]["tenantDeletion"]["progress"]["rowsErased"], 1);
+            assert_eq!(next().await.0, "complete");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let mut next = events(&app, Token::Admin, STATS, json!(tenant)).await;
+        next().await;
+        app.clock.set(noon() + chrono::TimeDelta::hours(2));
+        assert_eq!(next().await.0, "complete");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_socket_needs_a_token_and_then_streams() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let connect = async |token: &str| {
+            let address = format!("{}/graphql/ws", app.url.replace("http", "ws"));
+            let mut request = address.into_client_request().expect("a request");
+            request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().expect("a name"));
+            let (mut socket, _) = tokio_tungstenite::connect_async(request).await.expect("a socket");
+            let init = json!({ "type": "connection_init", "payload": { "Authorization": format!("Bearer {token}") } });
+            socket.send(Message::text(init.to_string())).await.expect("a message");
+            socket
+        };
+        let mut refused = connect("nonsense").await;
+        let first = timeout(PATIENCE, refused.next()).await.expect("an answer in time").expect("an answer");
+        assert!(!matches!(&first, Ok(Message::Text(text)) if text.contains("connection_ack")), "{first:?}");
+
+        let mut socket = connect(&app.token(Token::Tenant(tenant)).expect("a token")).await;
+        let subscribe = json!({ "type": "subscribe", "id": "1", "payload": { "query": STATS, "variables": { "id": tenant } } });
+        let mut receive = async |wanted: &str| loop {
+            let message = timeout(PATIENCE, socket.next()).await.expect("in time").expect("a message").expect("text");
+            let Message::Text(text) = message else { continue };
+            let message: Value = serde_json::from_str(&text).expect("JSON");
+            if wanted == "connection_ack" {
+                socket.send(Message::text(subscribe.to_string())).await.expect("a message");
+            }
+            assert_eq!(message["type"], wanted, "{message}");
+            return message;
+        };
+        receive("connection_ack").await;
+        let message = receive("next").await;
+        assert_eq!(message["payload"]["data"]["tenantStats"]["totalCallsToday"], 0);
+    })
+    .await;
+}
