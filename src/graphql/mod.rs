@@ -119,12 +119,11 @@ impl Executor for Api {
     fn execute_stream(&self, request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Response> {
         let viewer = session
             .and_then(|data| data.get(&TypeId::of::<Arc<Viewer>>())?.downcast_ref::<Arc<Viewer>>().cloned());
-        match viewer {
-            Some(viewer) => self.stream(request, (*viewer).clone()).boxed(),
-            None => {
-                let error = ServerError::new("the connection has no viewer", None);
-                futures_util::stream::once(async { refusal(Code::Unauthenticated, error) }).boxed()
-            }
+        if let Some(viewer) = viewer {
+            self.stream(request, (*viewer).clone()).boxed()
+        } else {
+            let error = ServerError::new("the connection has no viewer", None);
+            futures_util::stream::once(async { refusal(Code::Unauthenticated, error) }).boxed()
         }
     }
 }

@@ -36,7 +36,7 @@ async fn events(app: &TestApp, who: Token, query: &str, id: Value) -> impl Async
                 event.lines().find_map(|line| line.strip_prefix(key)).map(|rest| rest.trim().to_owned())
             };
             let found = (line("event:"), line("data:").unwrap_or_default());
-            text = rest.to_owned();
+            text = String::from(rest);
             if let (Some(name), data) = found {
                 return (name, serde_json::from_str(&data).unwrap_or_default());
             }
