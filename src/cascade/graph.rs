@@ -128,8 +128,11 @@ fn anchor(
     anchors: &BTreeMap<TableName, Anchor>,
     name: &TableName,
 ) -> (Anchor, Option<Gap>) {
-    let found: BTreeSet<Anchor> =
-        edges(catalogue, members).filter(|key| key.child == *name).map(|key| through(key, anchors)).collect();
+    // On a circle a parent may have no anchor yet: that is a gap already.
+    let found: BTreeSet<Anchor> = edges(catalogue, members)
+        .filter(|key| key.child == *name && anchors.contains_key(&key.parent))
+        .map(|key| through(key, anchors))
+        .collect();
     let gap = (found.len() > 1).then(|| {
         let ways: Vec<_> = found.iter().map(|anchor| format!("({})", by(anchor).join(", "))).collect();
         Gap::new(name, None, GapKind::TwoOwners(ways.join(" and ")))

@@ -8,6 +8,7 @@ mod catalogue;
 mod cli;
 mod contract;
 mod deletion;
+mod gaps;
 mod http;
 mod lists;
 mod live;
