@@ -1,6 +1,6 @@
 //! Erases a tenant in one transaction, and keeps the record in the same one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
@@ -22,6 +22,8 @@ use crate::{
 const ATTEMPTS: u32 = 3;
 /// Wait before the second attempt; doubled before each later one.
 const BACKOFF: Duration = Duration::from_millis(100);
+/// After so long no further attempt is begun: the caller is told that others are in the way.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Erasures at the same time in this process: the rest of the connections are for readers.
 const SIDE_BY_SIDE: usize = 2;
 /// How long a statement waits for another transaction's lock.
@@ -68,11 +70,11 @@ impl Eraser {
         check(request)?;
         // Never closed, so always had.
         let _place = self.places.acquire().await;
-        let mut wait = BACKOFF;
+        let (mut wait, begun) = (BACKOFF, Instant::now());
         for attempt in 1..=ATTEMPTS {
             match self.attempt(request, subject).await {
                 Err(Error::Database(database::Error::Contention(_) | database::Error::Duplicate(_)))
-                    if attempt < ATTEMPTS =>
+                    if attempt < ATTEMPTS && begun.elapsed() < PATIENCE =>
                 {
                     tokio::time::sleep(wait).await;
                     wait *= 2;

@@ -100,6 +100,65 @@ async fn postgres_tables_of_every_form_are_covered_or_named() {
     .await;
 }
 
+/// What the gateway's own user may not see or erase is named, and nothing is erased around it.
+#[tokio::test]
+async fn what_the_database_keeps_from_the_gateway_is_a_gap() {
+    on_both(async |app| {
+        if app.backend() == DbBackend::Sqlite {
+            return;
+        }
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.platform(tenant).await;
+        let user = format!("tenant_gateway_test_{}", id().simple());
+        app.sql(&format!("CREATE ROLE {user} LOGIN"), []).await;
+        let all = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public";
+        app.sql(&format!("GRANT {all} TO {user}"), []).await;
+        let limited = app.as_user(&user).await;
+        assert_eq!(gaps(&limited).await, []);
+
+        app.sql(&format!("REVOKE DELETE ON workflows FROM {user}"), []).await;
+        app.sql("ALTER TABLE call_transcripts ENABLE ROW LEVEL SECURITY", []).await;
+        let found = gaps(&limited).await;
+        let named =
+            |table: &str, part: &str| found.iter().any(|(t, reason)| t == table && reason.contains(part));
+        assert!(named("workflows", "may not") && named("call_transcripts", "policy"), "{found:?}");
+        let payload = delete(&limited, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        assert_eq!(payload["userErrors"][0]["code"], "PLAN_INCOMPLETE", "{payload}");
+        assert_eq!(app.number("SELECT count(*) FROM call_recordings", []).await, 1, "nothing was erased");
+
+        app.sql("ALTER TABLE call_transcripts DISABLE ROW LEVEL SECURITY", []).await;
+        app.sql(&format!("GRANT DELETE ON workflows TO {user}"), []).await;
+        let payload = delete(&limited, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        assert_eq!(payload["deletion"]["status"], "DELETED", "{payload}");
+        drop(limited);
+        app.sql(&format!("DROP OWNED BY {user}"), []).await;
+        app.sql(&format!("DROP ROLE {user}"), []).await;
+    })
+    .await;
+}
+
+/// A transaction that holds the tenant's row longer than anybody waits: `BUSY`, and nothing changed.
+#[tokio::test]
+async fn a_tenant_that_others_hold_is_busy() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let holder = app.database.begin().await.expect("a transaction");
+        let hold = Statement::from_sql_and_values(
+            app.backend(),
+            "UPDATE tenants SET plan = 'held' WHERE id = $1",
+            [tenant.into()],
+        );
+        holder.execute_raw(hold).await.expect("a held row");
+        let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        assert_eq!(payload["userErrors"][0]["code"], "BUSY", "{payload}");
+        holder.rollback().await.expect("an end");
+        assert_eq!(app.number("SELECT count(*) FROM tenants", []).await, 1);
+        let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        assert_eq!(payload["deletion"]["status"], "DELETED", "{payload}");
+    })
+    .await;
+}
+
 /// The deletion locks the tenant before it looks: a session that is being inserted meanwhile is seen.
 #[tokio::test]
 async fn a_session_in_flight_is_seen_before_anything_is_erased() {

@@ -10,6 +10,7 @@ mod contract;
 mod deletion;
 mod gaps;
 mod http;
+mod key_sets;
 mod lists;
 mod live;
 mod plans;

@@ -56,8 +56,19 @@ impl TestApp {
     /// Serves a fresh, migrated database, with the clock standing at [`noon`].
     pub async fn start(place: &Place) -> Self {
         let url = place.url();
-        let mut database = Database::open(&url).await.expect("the test's database");
+        let database = Database::open(&url).await.expect("the test's database");
         database.migrate_up().await.expect("migrations");
+        Self::serve(database, url).await
+    }
+
+    /// Serves the same database to a gateway that is known there as another user.
+    pub async fn as_user(&self, user: &str) -> Self {
+        let url = self.database_url.replacen("postgres@", &format!("{user}@"), 1);
+        let database = Database::open(&url).await.expect("the other user's connection");
+        Self::serve(database, url).await
+    }
+
+    async fn serve(mut database: Database, url: String) -> Self {
         let (statements, texts) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (counter, log) = (statements.clone(), texts.clone());
         database.connection.set_metric_callback(move |info| {
