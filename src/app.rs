@@ -14,6 +14,7 @@ use crate::{
     deletion::Eraser,
     graphql::{Api, Parts},
     http::{self, Endpoints},
+    metrics::Metrics,
     usage::Reader,
 };
 
@@ -31,6 +32,8 @@ pub struct App {
     pub clock: Clock,
     /// A session without a sign of life for longer is over.
     pub session_timeout: TimeDelta,
+    /// Counts what operators see.
+    pub metrics: Metrics,
 }
 
 impl App {
@@ -38,11 +41,18 @@ impl App {
     pub fn router(self) -> Router {
         let reader = Reader::new(self.database.clone(), self.clock.clone(), self.session_timeout);
         let eraser = Arc::new(Eraser::new(self.database.clone(), reader.clone(), self.clock.clone()));
-        let parts = Parts { database: self.database.clone(), reader, eraser, clock: self.clock };
+        let parts = Parts {
+            database: self.database.clone(),
+            reader,
+            eraser,
+            metrics: self.metrics.clone(),
+            clock: self.clock,
+        };
         http::router(Endpoints {
             api: Api::new(parts),
             authenticator: Arc::new(self.authenticator),
             database: self.database,
+            metrics: self.metrics,
         })
     }
 }

@@ -12,6 +12,7 @@ pub mod deletion;
 pub mod demo;
 pub mod graphql;
 pub mod http;
+pub mod metrics;
 pub mod paging;
 pub mod storage;
 pub mod tenant;

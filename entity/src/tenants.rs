@@ -69,6 +69,15 @@ pub struct Model {
     /// Its squad members.
     #[sea_orm(has_many)]
     pub squad_members: HasMany<super::squad_members::Entity>,
+    /// Sums of its calls by quarter-hour.
+    #[sea_orm(has_many)]
+    pub usage_quarter_hours: HasMany<super::usage_quarter_hours::Entity>,
+    /// Sums of its calls by day.
+    #[sea_orm(has_many)]
+    pub usage_days: HasMany<super::usage_days::Entity>,
+    /// Whether its sums are still to be built.
+    #[sea_orm(has_many)]
+    pub usage_rebuilds: HasMany<super::usage_rebuilds::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

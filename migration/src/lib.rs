@@ -1,7 +1,9 @@
 //! The schema's history, for SQLite and PostgreSQL, kept in a table of its own name so that the
 //! platform may use the same migration library in the same database.
 
+mod dialect;
 mod m20261123_000001_platform;
+mod m20261124_000002_usage;
 
 pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 use sea_orm_migration::{
@@ -18,7 +20,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_platform::Migration)]
+        vec![Box::new(m20261123_000001_platform::Migration), Box::new(m20261124_000002_usage::Migration)]
     }
 
     fn migration_table_name() -> DynIden {
@@ -34,12 +36,15 @@ impl MigratorTrait for Migrator {
 /// When the database cannot be read, or holds a migration that this program does not know.
 pub async fn foreign_tables(connection: &DatabaseTransaction) -> Result<Vec<&'static str>, DbErr> {
     let migrations = Migrator::get_migration_with_status_read_only(connection).await?;
+    let makes = [&m20261123_000001_platform::TABLES[..], &m20261124_000002_usage::TABLES];
+    let manager = sea_orm_migration::SchemaManager::new(connection);
     let mut taken = Vec::new();
-    if migrations.first().is_some_and(|first| first.status() == MigrationStatus::Pending) {
-        let manager = sea_orm_migration::SchemaManager::new(connection);
-        for table in m20261123_000001_platform::TABLES {
-            if manager.has_table(table).await? {
-                taken.push(table);
+    for (migration, tables) in migrations.iter().zip(makes) {
+        if migration.status() == MigrationStatus::Pending {
+            for table in tables {
+                if manager.has_table(table).await? {
+                    taken.push(*table);
+                }
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     database::Database,
     demo::{self, Shape},
+    metrics::Metrics,
     storage::Storage,
 };
 
@@ -70,7 +71,8 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 
     let keys = Keys::Secrets(vec![secret.to_vec()]);
     let authenticator = Authenticator::new(keys, None, None, clock.clone()).await?;
-    let app = App { database, authenticator, clock, session_timeout: SESSION_TIMEOUT };
+    let app =
+        App { database, authenticator, clock, session_timeout: SESSION_TIMEOUT, metrics: Metrics::default() };
     app::serve(listener, app.router(), until_signal()).await?;
     Ok(())
 }

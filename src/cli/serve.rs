@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::{DatabaseOptions, SessionOptions, TokenOptions},
     database::Database,
+    metrics::Metrics,
 };
 
 #[derive(Debug, Args)]
@@ -45,7 +46,13 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         let applied = database.migrate_up().await?;
         tracing::info!(applied, "the schema is up to date");
     }
-    let app = App { database, authenticator, clock, session_timeout: options.session.timeout() };
+    let app = App {
+        database,
+        authenticator,
+        clock,
+        session_timeout: options.session.timeout(),
+        metrics: Metrics::default(),
+    };
     tracing::info!(address = %listener.local_addr()?, "listening");
     app::serve(listener, app.router(), until_signal()).await?;
     tracing::info!("stopped");

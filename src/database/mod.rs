@@ -14,7 +14,7 @@ use sea_orm::{
 
 pub use error::Error;
 pub use schema::{MigrationState, NotServable};
-pub use sql::Sql;
+pub use sql::{Column, Sql};
 
 /// Longest wait for a free connection, and for SQLite's one writer, before the work is given up.
 const PATIENCE: Duration = Duration::from_secs(5);

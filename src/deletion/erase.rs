@@ -127,6 +127,7 @@ impl Eraser {
         let started_at = self.clock.now();
         let objects = cascade::objects(transaction, plan, request.tenant).await?;
         let planned = cascade::count(transaction, plan, request.tenant).await?;
+        mark(transaction, request.tenant).await?;
         let erased = cascade::erase(transaction, plan, request.tenant).await?;
         if let Some(table) = cascade::remaining(transaction, plan, request.tenant).await? {
             // A row appeared behind the walk: the next attempt begins anew and finds it.
@@ -223,6 +224,14 @@ async fn lock_tenant(
     let text = format!("SELECT name FROM tenants WHERE id = {} {lock}", sql.bind(tenant.into()));
     let row = transaction.query_one_raw(sql.statement(&text)).await?;
     Ok(row.map(|row| row.try_get_by("name")).transpose()?)
+}
+
+/// From here on the statistics of the tenant are no longer kept: its sums go too.
+async fn mark(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<(), database::Error> {
+    let mut sql = Sql::new(transaction.get_database_backend());
+    let text = format!("UPDATE tenants SET status = 'deleting' WHERE id = {}", sql.bind(tenant.into()));
+    transaction.execute_raw(sql.statement(&text)).await?;
+    Ok(())
 }
 
 /// The plan, when it has no gap, is the one the caller has seen and cannot change any more.

@@ -56,6 +56,8 @@ pub struct Fault {
     sentence: String,
 }
 
+const INTERNAL: &str = "the gateway could not answer; quote the request id to its operators";
+
 impl Fault {
     /// A fault that the caller can mend.
     pub(super) fn new(code: Code, sentence: impl Into<String>) -> Self {
@@ -70,9 +72,20 @@ impl Fault {
         Self::new(Code::NumberOutOfRange, format!("{what} is beyond what its type can hold"))
     }
 
+    /// The work that was to answer ended without an answer: a fault of the gateway.
+    pub(super) fn lost() -> Self {
+        tracing::error!("a batch ended without an answer");
+        Self::new(Code::Internal, INTERNAL)
+    }
+
+    /// Whether the same request may succeed later, whatever it asked for.
+    pub(super) fn is_passing(&self) -> bool {
+        self.code == Code::Unavailable
+    }
+
     fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %error, "a request failed");
-        Self::new(Code::Internal, "the gateway could not answer; quote the request id to its operators")
+        Self::new(Code::Internal, INTERNAL)
     }
 }
 

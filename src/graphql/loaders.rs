@@ -1,106 +1,182 @@
-//! Batches what one request asks for piece by piece. Loaders live as long as their request: a
-//! request that is dropped cannot lose another's batch, and nothing read for one viewer can reach
-//! another.
+//! What a request asks for piece by piece is gathered twice: within the request by its own loaders,
+//! which live as long as it does, and then with other requests by [`Batchers`].
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use dataloader::{BatchFn, non_cached::Loader};
 use uuid::Uuid;
 
-use super::{error::Fault, request::Parts};
+use super::{
+    batch::{Answers, Batcher, Source},
+    error::Fault,
+};
 use crate::{
     database::Database,
     deletion::{self, Deletion, TableProgress},
+    metrics::Metrics,
     tenant::{self, Tenant},
-    usage::{Reader, Stats, Subject},
+    usage::{Reader, Series, SeriesRequest, Stats, Subject},
 };
 
-/// What a key gives: nothing where there is nothing, or the fault of its whole batch.
+/// How often a loader lets others run before it takes what has gathered: all fields of one level are
+/// asked for before the first of them is looked at again.
+const YIELDS: usize = 1;
+
+/// What a key gives: nothing where there is nothing, or its fault.
 type Loaded<V> = Result<Option<V>, Fault>;
+
+/// What all requests share. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Batchers {
+    tenants: Batcher<Tenants>,
+    stats: Batcher<Figures>,
+    series: Batcher<AllSeries>,
+    newest_deletions: Batcher<NewestDeletions>,
+    deletion_tables: Batcher<DeletionTables>,
+}
+
+impl Batchers {
+    pub(super) fn new(database: &Database, reader: &Reader, metrics: &Metrics) -> Self {
+        fn batcher<S: Source>(source: S, metrics: &Metrics) -> Batcher<S> {
+            Batcher::new(source, metrics.batches(S::NAME))
+        }
+        Self {
+            tenants: batcher(Tenants(database.clone()), metrics),
+            stats: batcher(Figures(reader.clone()), metrics),
+            series: batcher(AllSeries(reader.clone()), metrics),
+            newest_deletions: batcher(NewestDeletions(database.clone()), metrics),
+            deletion_tables: batcher(DeletionTables(database.clone()), metrics),
+        }
+    }
+}
+
+/// One request's loader for one source.
+struct Own<S: Source>(Loader<S::Key, Loaded<S::Value>, Shared<S>>);
+
+struct Shared<S: Source>(Batcher<S>);
+
+impl<S: Source> BatchFn<S::Key, Loaded<S::Value>> for Shared<S> {
+    async fn load(&mut self, keys: &[S::Key]) -> Answers<S> {
+        self.0.ask(keys).await
+    }
+}
+
+impl<S: Source> Own<S> {
+    fn new(batcher: &Batcher<S>) -> Self {
+        let loader = Loader::new(Shared(batcher.clone())).with_max_batch_size(S::MAX_KEYS);
+        Self(loader.with_yield_count(YIELDS))
+    }
+
+    async fn load(&self, key: S::Key) -> Loaded<S::Value> {
+        self.0.try_load(key).await?
+    }
+}
 
 /// The loaders of one request.
 pub(super) struct Loaders {
-    tenants: Loader<Uuid, Loaded<Tenant>, Tenants>,
-    stats: Loader<Subject, Loaded<Arc<Stats>>, Figures>,
-    newest_deletions: Loader<Uuid, Loaded<Deletion>, NewestDeletions>,
-    deletion_tables: Loader<Uuid, Loaded<Arc<Vec<TableProgress>>>, DeletionTables>,
+    tenants: Own<Tenants>,
+    stats: Own<Figures>,
+    series: Own<AllSeries>,
+    newest_deletions: Own<NewestDeletions>,
+    deletion_tables: Own<DeletionTables>,
 }
 
 impl Loaders {
-    pub(super) fn new(parts: &Parts) -> Self {
-        let database = || parts.database.clone();
+    pub(super) fn new(batchers: &Batchers) -> Self {
         Self {
-            tenants: Loader::new(Tenants(database())),
-            stats: Loader::new(Figures(parts.reader.clone())),
-            newest_deletions: Loader::new(NewestDeletions(database())),
-            deletion_tables: Loader::new(DeletionTables(database())),
+            tenants: Own::new(&batchers.tenants),
+            stats: Own::new(&batchers.stats),
+            series: Own::new(&batchers.series),
+            newest_deletions: Own::new(&batchers.newest_deletions),
+            deletion_tables: Own::new(&batchers.deletion_tables),
         }
     }
 
     pub(super) async fn tenant(&self, id: Uuid) -> Loaded<Tenant> {
-        self.tenants.try_load(id).await?
+        self.tenants.load(id).await
     }
 
     pub(super) async fn stats(&self, subject: Subject) -> Loaded<Arc<Stats>> {
-        self.stats.try_load(subject).await?
+        self.stats.load(subject).await
+    }
+
+    pub(super) async fn series(&self, request: SeriesRequest) -> Loaded<Arc<Series>> {
+        self.series.load(request).await
     }
 
     pub(super) async fn newest_deletion(&self, tenant: Uuid) -> Loaded<Deletion> {
-        self.newest_deletions.try_load(tenant).await?
+        self.newest_deletions.load(tenant).await
     }
 
     pub(super) async fn deletion_tables(&self, deletion: Uuid) -> Loaded<Arc<Vec<TableProgress>>> {
-        self.deletion_tables.try_load(deletion).await?
+        self.deletion_tables.load(deletion).await
     }
 }
 
 struct Tenants(Database);
 
-impl BatchFn<Uuid, Loaded<Tenant>> for Tenants {
-    async fn load(&mut self, ids: &[Uuid]) -> HashMap<Uuid, Loaded<Tenant>> {
-        let found = tenant::find(&self.0, ids).await;
-        answer(ids, found.map(|rows| rows.into_iter().map(|row| (row.id, row)).collect()))
+impl Source for Tenants {
+    type Key = Uuid;
+    type Value = Tenant;
+    const NAME: &'static str = "tenants";
+    const MAX_KEYS: usize = 256;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Tenant>, Fault> {
+        Ok(tenant::find(&self.0, ids).await?.into_iter().map(|row| (row.id, row)).collect())
     }
 }
 
 struct Figures(Reader);
 
-impl BatchFn<Subject, Loaded<Arc<Stats>>> for Figures {
-    async fn load(&mut self, subjects: &[Subject]) -> HashMap<Subject, Loaded<Arc<Stats>>> {
-        let found = self.0.stats(subjects).await;
-        answer(subjects, found.map(|rows| rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect()))
+impl Source for Figures {
+    type Key = Subject;
+    type Value = Arc<Stats>;
+    const NAME: &'static str = "stats";
+    const MAX_KEYS: usize = 256;
+
+    async fn load(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Arc<Stats>>, Fault> {
+        Ok(self.0.stats(subjects).await?.into_iter().map(|(key, row)| (key, Arc::new(row))).collect())
+    }
+}
+
+struct AllSeries(Reader);
+
+impl Source for AllSeries {
+    type Key = SeriesRequest;
+    type Value = Arc<Series>;
+    const NAME: &'static str = "usage";
+    /// A request has up to 2,000 buckets.
+    const MAX_KEYS: usize = 100;
+
+    async fn load(&self, requests: &[SeriesRequest]) -> Result<HashMap<SeriesRequest, Arc<Series>>, Fault> {
+        Ok(self.0.series(requests).await?.into_iter().map(|(key, row)| (key, Arc::new(row))).collect())
     }
 }
 
 struct NewestDeletions(Database);
 
-impl BatchFn<Uuid, Loaded<Deletion>> for NewestDeletions {
-    async fn load(&mut self, tenants: &[Uuid]) -> HashMap<Uuid, Loaded<Deletion>> {
-        let found = deletion::newest_of(&self.0.connection, tenants).await;
-        answer(tenants, found.map(|rows| rows.into_iter().map(|row| (row.tenant, row)).collect()))
+impl Source for NewestDeletions {
+    type Key = Uuid;
+    type Value = Deletion;
+    const NAME: &'static str = "newest_deletions";
+    const MAX_KEYS: usize = 256;
+
+    async fn load(&self, tenants: &[Uuid]) -> Result<HashMap<Uuid, Deletion>, Fault> {
+        let found = deletion::newest_of(&self.0.connection, tenants).await?;
+        Ok(found.into_iter().map(|row| (row.tenant, row)).collect())
     }
 }
 
 struct DeletionTables(Database);
 
-impl BatchFn<Uuid, Loaded<Arc<Vec<TableProgress>>>> for DeletionTables {
-    async fn load(&mut self, deletions: &[Uuid]) -> HashMap<Uuid, Loaded<Arc<Vec<TableProgress>>>> {
-        let found = deletion::tables_of(&self.0, deletions).await;
-        answer(deletions, found.map(|rows| rows.into_iter().map(|(key, row)| (key, Arc::new(row))).collect()))
-    }
-}
+impl Source for DeletionTables {
+    type Key = Uuid;
+    type Value = Arc<Vec<TableProgress>>;
+    const NAME: &'static str = "deletion_tables";
+    const MAX_KEYS: usize = 256;
 
-/// An answer for every key: a loader without one would panic.
-fn answer<K, V, E>(keys: &[K], found: Result<HashMap<K, V>, E>) -> HashMap<K, Loaded<V>>
-where
-    K: Copy + Eq + Hash,
-    Fault: From<E>,
-{
-    match found {
-        Ok(mut rows) => keys.iter().map(|key| (*key, Ok(rows.remove(key)))).collect(),
-        Err(error) => {
-            let fault = Fault::from(error);
-            keys.iter().map(|key| (*key, Err(fault.clone()))).collect()
-        }
+    async fn load(&self, deletions: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>, Fault> {
+        let found = deletion::tables_of(&self.0, deletions).await?;
+        Ok(found.into_iter().map(|(key, row)| (key, Arc::new(row))).collect())
     }
 }

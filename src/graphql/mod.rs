@@ -1,6 +1,7 @@
 //! The public schema: its roots, types, loaders, limits and errors. The only part that knows
 //! async-graphql, but for its transport in `http`.
 
+mod batch;
 mod deletion;
 mod deletions;
 mod error;
@@ -33,7 +34,7 @@ use std::{any::TypeId, sync::Arc};
 use futures_util::{Stream, StreamExt, stream::BoxStream};
 
 use crate::auth::Viewer;
-use loaders::Loaders;
+use loaders::{Batchers, Loaders};
 
 /// Deepest nesting of a document. The deepest useful one is the playground's introspection.
 const MAX_DEPTH: usize = 20;
@@ -46,7 +47,7 @@ type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscripti
 #[derive(Clone)]
 pub struct Api {
     schema: Schema,
-    parts: Parts,
+    batchers: Batchers,
 }
 
 /// What a request may do, by the way it came.
@@ -80,7 +81,8 @@ impl Api {
     /// Resolvers may use `parts`.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { schema: builder().data(parts.clone()).finish(), parts }
+        let batchers = Batchers::new(&parts.database, &parts.reader, &parts.metrics);
+        Self { schema: builder().data(parts).finish(), batchers }
     }
 
     /// Executes one request for a viewer. Every error of the response has a `code`.
@@ -95,7 +97,7 @@ impl Api {
         }
         let operation = request.operation_name.clone();
         request.set_parsed_query(document.clone());
-        let loaders = Loaders::new(&self.parts);
+        let loaders = Loaders::new(&self.batchers);
         let mut response = self.schema.execute(request.data(viewer).data(loaders)).await;
         response.data = order::in_document_order(response.data, &document, operation.as_deref());
         with_codes(response)
@@ -104,7 +106,7 @@ impl Api {
     /// Executes one operation of any kind for a viewer and streams its answers: one, or those of a
     /// subscription.
     pub fn stream(&self, request: Request, viewer: Viewer) -> impl Stream<Item = Response> + Send + 'static {
-        let request = request.data(viewer).data(Loaders::new(&self.parts));
+        let request = request.data(viewer).data(Loaders::new(&self.batchers));
         self.schema.execute_stream(request).map(with_codes)
     }
 }

@@ -99,7 +99,13 @@ impl Query {
                     let id = uuid(&id, "id")?;
                     deletion::by_ids(&parts(context).database, &[id]).await?.pop()
                 }
-                (None, Some(tenant)) => loaders(context).newest_deletion(uuid(&tenant, "tenantId")?).await?,
+                (None, Some(tenant)) => {
+                    let tenant = uuid(&tenant, "tenantId")?;
+                    if !viewer(context).may(Action::ReadTenant(tenant)) {
+                        return Ok(None);
+                    }
+                    loaders(context).newest_deletion(tenant).await?
+                }
                 _ => return Err(Fault::new(Code::BadUserInput, "give exactly one of `id` and `tenantId`")),
             };
             Ok(found.filter(|deletion| viewer(context).may(Action::ReadTenant(deletion.tenant))))

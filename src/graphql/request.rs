@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     database::Database,
     deletion::Eraser,
+    metrics::Metrics,
     usage,
 };
 
@@ -26,6 +27,8 @@ pub struct Parts {
     pub reader: usage::Reader,
     /// Erases tenants.
     pub eraser: Arc<Eraser>,
+    /// Counts what operators see.
+    pub metrics: Metrics,
     /// Tells the time.
     pub clock: Clock,
 }

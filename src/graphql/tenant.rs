@@ -135,10 +135,12 @@ impl TenantNode {
             let Subject { tenant, zone } = self.subject()?;
             let request =
                 SeriesRequest { tenant, zone, from: from.0, to: to.0, granularity: granularity.into() };
-            let (buckets, as_of) = parts(context).reader.series(request).await?;
-            TenantUsage::new(&request, &buckets, as_of)
+            // What is wrong with this range is told here, not by a batch that others share.
+            request.spine()?;
+            let series = loaders(context).series(request).await?;
+            series.map(|series| TenantUsage::new(&request, &series)).transpose()
         };
-        Some(read.await.map_err(Into::into))
+        read.await.map_err(Into::into).transpose()
     }
 
     /// What a deletion would erase now. Admins only. Null only together with an error.

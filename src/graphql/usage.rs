@@ -1,14 +1,13 @@
 //! `TenantUsage`: figures over a range of days, bucket by bucket.
 
 use async_graphql::{Enum, SimpleObject};
-use chrono::{DateTime as Instant, Utc};
 
 use super::{
     error::Fault,
     scalar::{DateTime, Int64},
     stats::{DateTimeRange, int, int64},
 };
-use crate::usage::{self, Bucket, Figures, SeriesRequest};
+use crate::usage::{self, Bucket, Figures, Series, SeriesRequest};
 
 /// How wide a bucket of usage is, in the tenant's local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -68,13 +67,9 @@ pub struct UsageFigures {
 }
 
 impl TenantUsage {
-    pub(super) fn new(
-        request: &SeriesRequest,
-        buckets: &[Bucket],
-        as_of: Instant<Utc>,
-    ) -> Result<Self, Fault> {
+    pub(super) fn new(request: &SeriesRequest, series: &Series) -> Result<Self, Fault> {
         let mut totals = Figures::default();
-        for bucket in buckets {
+        for bucket in &series.buckets {
             totals.add(&bucket.figures)?;
         }
         Ok(Self {
@@ -82,8 +77,8 @@ impl TenantUsage {
             granularity: request.granularity.into(),
             time_zone: request.zone.name().to_owned(),
             totals: UsageFigures::new(&totals)?,
-            buckets: buckets.iter().map(UsageBucket::new).collect::<Result<_, _>>()?,
-            as_of: DateTime(as_of),
+            buckets: series.buckets.iter().map(UsageBucket::new).collect::<Result<_, _>>()?,
+            as_of: DateTime(series.as_of),
         })
     }
 }

@@ -1,6 +1,10 @@
-//! `/healthz` and `/readyz`.
+//! `/healthz`, `/readyz` and `/metrics`.
 
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+};
 
 use super::Endpoints;
 use crate::database::NotServable;
@@ -24,4 +28,10 @@ pub(super) async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, &'
             (StatusCode::SERVICE_UNAVAILABLE, reason)
         }
     }
+}
+
+/// What is measured, in the format of OpenMetrics.
+pub(super) async fn metrics(State(endpoints): State<Endpoints>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], endpoints.metrics.text())
 }

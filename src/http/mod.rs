@@ -13,7 +13,7 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use crate::{auth::Authenticator, database::Database, graphql::Api};
+use crate::{auth::Authenticator, database::Database, graphql::Api, metrics::Metrics};
 
 /// What the endpoints need.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Endpoints {
     pub authenticator: Arc<Authenticator>,
     /// Asked whether the gateway is ready.
     pub database: Database,
+    /// Shown at `/metrics`.
+    pub metrics: Metrics,
 }
 
 /// Every path the gateway answers.
@@ -33,6 +35,7 @@ pub fn router(endpoints: Endpoints) -> Router {
         .route("/graphql/ws", get(live::socket))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .route("/", get(|| async { Redirect::temporary("/graphiql") }))
         .with_state(endpoints)
         .merge(playground::routes())

@@ -3,15 +3,14 @@
 use chrono::{DateTime, Utc};
 use entity::timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, QueryResult, Value};
-use serde_json::json;
 use thiserror::Error as ThisError;
 
 use super::{Status, Tenant};
 use crate::{
     auth::Visible,
-    database::{self, Database, Sql},
+    database::{self, Column, Database, Sql},
     paging::{Counts, Cursor, Page, PageError, Slice, Sorting},
-    usage::{self, QuotaState, all_zones},
+    usage::{self, QuotaState},
 };
 
 /// Why a page of tenants cannot be given.
@@ -163,53 +162,59 @@ impl Criteria {
 
     /// Every matching tenant with its sort key `k`.
     fn source(&self, sql: &mut Sql, backend: DbBackend, now: DateTime<Utc>) -> Result<String, Error> {
-        let needs_month = matches!(self.field, OrderField::CallsUsedRatio | OrderField::MonthlyUsageCents)
-            || self.quota_state.is_some();
-        let months = if needs_month {
-            format!("LEFT JOIN ({}) z ON z.zone = t.time_zone", months(sql, backend, now)?)
-        } else {
-            String::new()
+        let month = if self.needs_month() { Some(Month::bind(sql, now)?) } else { None };
+        let (columns, join) = match &month {
+            Some(month) => (
+                format!(", {} AS used, {} AS cents", month.sum("calls"), month.sum("cost_cents")),
+                format!("LEFT JOIN {} ON z.zone = t.time_zone", month.zones),
+            ),
+            None => (String::new(), String::new()),
         };
         let key = match (self.field, backend) {
-            (OrderField::Name, DbBackend::Sqlite) => "t.name".to_owned(),
-            (OrderField::Name, _) => "t.name COLLATE \"C\"".to_owned(),
-            (OrderField::CreatedAt, _) => "t.created_at".to_owned(),
-            (OrderField::LastCallAt, _) => {
-                "(SELECT max(c.started_at) FROM calls c WHERE c.tenant_id = t.id)".to_owned()
-            }
-            (OrderField::MonthlyUsageCents, _) => {
-                format!(
-                    "CASE WHEN z.zone IS NOT NULL THEN {} END",
-                    of_month("cast(coalesce(sum(c.cost_cents), 0) AS bigint)")
-                )
-            }
-            (OrderField::CallsUsedRatio, _) => format!(
+            (OrderField::Name, DbBackend::Sqlite) => "t.name",
+            (OrderField::Name, _) => "t.name COLLATE \"C\"",
+            (OrderField::CreatedAt, _) => "t.created_at",
+            // One look at the end of an index.
+            (OrderField::LastCallAt, _) => "(SELECT max(c.started_at) FROM calls c WHERE c.tenant_id = t.id)",
+            (OrderField::MonthlyUsageCents, _) => "t.cents",
+            (OrderField::CallsUsedRatio, _) => {
                 "CASE WHEN t.monthly_call_limit = 0 THEN cast(1 AS double precision) \
-                 WHEN z.zone IS NOT NULL THEN cast({} AS double precision) / t.monthly_call_limit END",
-                of_month("count(*)")
-            ),
+                 ELSE cast(t.used AS double precision) / t.monthly_call_limit END"
+            }
         };
+        let (inner, outer) = (self.conditions(sql), self.quota_conditions());
+        Ok(format!(
+            "SELECT t.*, {key} AS k FROM (SELECT t.*{columns} FROM tenants t {join} WHERE {inner}) t WHERE {outer}"
+        ))
+    }
+
+    fn needs_month(&self) -> bool {
+        matches!(self.field, OrderField::CallsUsedRatio | OrderField::MonthlyUsageCents)
+            || self.quota_state.is_some()
+    }
+
+    /// What a tenant's own columns must say.
+    fn conditions(&self, sql: &mut Sql) -> String {
         let mut conditions = vec!["true".to_owned()];
         if let Visible::Only(tenant) = self.visible {
             conditions.push(format!("t.id = {}", sql.bind(tenant.into())));
         }
         if let Some(part) = &self.name_contains {
-            let find = if backend == DbBackend::Sqlite { "instr" } else { "strpos" };
+            let find = if sql.backend() == DbBackend::Sqlite { "instr" } else { "strpos" };
             conditions.push(format!("{find}(lower(t.name), lower({})) > 0", sql.bind(part.as_str().into())));
         }
         if let Some(status) = &self.status {
             let words: Vec<_> = status.iter().map(|status| status.word()).collect();
             conditions.push(format!("t.status {}", sql.bind_words(&words)));
         }
-        if let Some(states) = &self.quota_state {
-            let any: Vec<_> = states.iter().map(|state| quota_condition(*state)).collect();
-            conditions.push(if any.is_empty() {
-                "false".to_owned()
-            } else {
-                format!("({})", any.join(" OR "))
-            });
-        }
-        Ok(format!("SELECT t.*, {key} AS k FROM tenants t {months} WHERE {}", conditions.join(" AND ")))
+        conditions.join(" AND ")
+    }
+
+    /// What a tenant's month must say.
+    fn quota_conditions(&self) -> String {
+        let Some(states) = &self.quota_state else { return "true".to_owned() };
+        let any: Vec<_> = states.iter().map(|state| quota_condition(*state)).collect();
+        if any.is_empty() { "false".to_owned() } else { any.join(" OR ") }
     }
 
     /// The sort key of a row as a cursor keeps it.
@@ -229,48 +234,68 @@ impl Criteria {
     }
 }
 
-/// An aggregate over the calls of tenant `t` in its local month `z`.
-fn of_month(aggregate: &str) -> String {
-    format!(
-        "(SELECT {aggregate} FROM calls c WHERE c.tenant_id = t.id \
-         AND c.started_at >= z.month_start AND c.started_at < z.month_end)"
-    )
-}
-
-/// The same rule as [`QuotaState::of`].
-fn quota_condition(state: QuotaState) -> String {
-    let used = of_month("count(*)");
+/// The same rule as [`QuotaState::of`], over the `used` calls of tenant `t`.
+fn quota_condition(state: QuotaState) -> &'static str {
     match state {
-        QuotaState::Unlimited => "t.monthly_call_limit IS NULL".to_owned(),
-        QuotaState::Exceeded => format!("{used} >= t.monthly_call_limit"),
-        QuotaState::Warning => format!(
-            "({used} < t.monthly_call_limit AND {used} * 5 >= cast(t.monthly_call_limit AS bigint) * 4)"
-        ),
-        QuotaState::Ok => format!("{used} * 5 < cast(t.monthly_call_limit AS bigint) * 4"),
+        QuotaState::Unlimited => "t.monthly_call_limit IS NULL",
+        QuotaState::Exceeded => "t.used >= t.monthly_call_limit",
+        QuotaState::Warning => {
+            "(t.used < t.monthly_call_limit AND t.used * 5 >= cast(t.monthly_call_limit AS bigint) * 4)"
+        }
+        QuotaState::Ok => "t.used * 5 < cast(t.monthly_call_limit AS bigint) * 4",
     }
 }
 
 /// The present local month of every zone there is, so that no statement need ask for the zones first.
-fn months(sql: &mut Sql, backend: DbBackend, now: DateTime<Utc>) -> Result<String, usage::Error> {
-    let months = all_zones()
-        .map(|zone| Ok((zone.name(), zone.month(now)?)))
-        .collect::<Result<Vec<_>, usage::Error>>()?;
-    Ok(if backend == DbBackend::Sqlite {
-        let rows: Vec<_> = months
-            .iter()
-            .map(|(name, month)| json!([name, timestamp::text(month.start), timestamp::text(month.end)]))
-            .collect();
-        let rows = sql.bind(json!(rows).to_string().into());
+struct Month {
+    /// A table `z`, a row for each zone: the whole UTC days of its month, and the month's own ends.
+    zones: String,
+    backend: DbBackend,
+}
+
+impl Month {
+    fn bind(sql: &mut Sql, now: DateTime<Utc>) -> Result<Self, Error> {
+        let months = usage::months(now)?;
+        let instants = |pick: fn(&usage::ZoneMonth) -> DateTime<Utc>| {
+            Column::Instants(months.iter().map(pick).collect())
+        };
+        let zones = sql.bind_table(
+            "z",
+            vec![
+                ("zone", Column::Words(months.iter().map(|month| month.zone.name().to_owned()).collect())),
+                ("month_start", instants(|month| month.span.start)),
+                ("days_start", instants(|month| month.days.start)),
+                ("days_end", instants(|month| month.days.end)),
+                ("month_end", instants(|month| month.span.end)),
+            ],
+        );
+        Ok(Self { zones, backend: sql.backend() })
+    }
+
+    /// A sum over the month of tenant `t`; none in a zone that does not exist.
+    fn sum(&self, column: &str) -> String {
+        let (deltas, integer) = match self.backend {
+            DbBackend::Sqlite => (String::new(), "INTEGER"),
+            _ => (format!(" + {}", between("usage_deltas", column, "month_start", "month_end")), "bigint"),
+        };
+        let counted = if column == "calls" { "count(*)" } else { "coalesce(sum(c.cost_cents), 0)" };
         format!(
-            "SELECT value ->> 0 AS zone, value ->> 1 AS month_start, value ->> 2 AS month_end FROM json_each({rows})"
+            "CASE WHEN z.zone IS NOT NULL THEN cast(CASE \
+               WHEN EXISTS (SELECT 1 FROM usage_rebuilds b WHERE b.tenant_id = t.id) \
+               THEN (SELECT {counted} FROM calls c WHERE c.tenant_id = t.id \
+                 AND c.started_at >= z.month_start AND c.started_at < z.month_end) \
+               ELSE {} + {} + {}{deltas} END AS {integer}) END",
+            between("usage_quarter_hours", column, "month_start", "days_start"),
+            between("usage_days", column, "days_start", "days_end"),
+            between("usage_quarter_hours", column, "days_end", "month_end"),
         )
-    } else {
-        let names = sql.bind(months.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>().into());
-        let starts = sql.bind(months.iter().map(|(_, month)| month.start).collect::<Vec<_>>().into());
-        let ends = sql.bind(months.iter().map(|(_, month)| month.end).collect::<Vec<_>>().into());
-        format!(
-            "SELECT * FROM unnest({names}::text[], {starts}::timestamptz[], {ends}::timestamptz[]) \
-             AS u (zone, month_start, month_end)"
-        )
-    })
+    }
+}
+
+/// A sum over tenant `t`'s rows of a roll-up between two bounds of its zone `z`.
+fn between(table: &str, column: &str, from: &str, to: &str) -> String {
+    format!(
+        "(SELECT coalesce(sum(u.{column}), 0) FROM {table} u WHERE u.tenant_id = t.id \
+         AND u.starts_at >= z.{from} AND u.starts_at < z.{to})"
+    )
 }

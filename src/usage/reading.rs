@@ -1,17 +1,21 @@
-//! Reads the figures of many tenants in one statement, from the raw calls.
+//! Reads the figures of many tenants in one statement: from the sums, and from the differences that
+//! are not in them yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::timestamp;
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value};
-use serde_json::json;
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use uuid::Uuid;
 
-use super::{Error, Figures, Span, Stats, Zone};
+use super::{
+    Error, Figures, Span, Stats, Zone,
+    columns::{ACTIVE_CALLS, ACTIVE_SESSIONS, SUMS, figures_from},
+    ranges::cover,
+};
 use crate::{
     clock::Clock,
-    database::{self, Database},
+    database::{self, Column, Database, Sql},
 };
 
 /// A call that has not ended counts as going on for this long after its start.
@@ -34,6 +38,14 @@ pub struct Reader {
     session_timeout: TimeDelta,
 }
 
+/// A subject with the day and the month that are looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    pub(super) subject: Subject,
+    pub(super) today: Span,
+    pub(super) month: Span,
+}
+
 impl Reader {
     /// A session without a sign of life for longer than `session_timeout` is over.
     #[must_use]
@@ -44,33 +56,51 @@ impl Reader {
     /// The figures of each of `subjects` now, in one statement whatever their number and zones. A
     /// tenant that does not exist is missing from the answer.
     ///
+    /// Those whose sums are still being built are read from their calls, by a second statement.
+    ///
     /// # Errors
     ///
     /// [`Error`]; then nothing is known of any of them.
     pub async fn stats(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Stats>, Error> {
         let as_of = self.clock.now();
-        let windows = subjects
-            .iter()
-            .map(|subject| Ok((*subject, subject.zone.day(as_of)?, subject.zone.month(as_of)?)))
-            .collect::<Result<Vec<_>, Error>>()?;
-        let statement = self.statement(&windows, as_of);
+        let mut found = HashMap::with_capacity(subjects.len());
+        let mut left = windows(subjects, as_of)?;
+        while !left.is_empty() {
+            // A statement groups by tenant: one whose zone is changing may be asked for in two zones.
+            let mut tenants = HashSet::with_capacity(left.len());
+            let (now, later): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|window| tenants.insert(window.subject.tenant));
+            let unbuilt = self.from(self.kept(&now, as_of)?, &now, as_of, &mut found).await?;
+            if !unbuilt.is_empty() {
+                self.from(self.counted(&unbuilt, as_of), &unbuilt, as_of, &mut found).await?;
+            }
+            left = later;
+        }
+        Ok(found)
+    }
+
+    /// Puts into `found` what a statement says of `windows`, and returns those it cannot tell of.
+    async fn from(
+        &self,
+        statement: Statement,
+        windows: &[Window],
+        as_of: DateTime<Utc>,
+        found: &mut HashMap<Subject, Stats>,
+    ) -> Result<Vec<Window>, Error> {
         let rows = self.database.connection.query_all_raw(statement).await.map_err(database::Error::from)?;
-        let rows = rows
-            .iter()
-            .map(|row| Ok((row.try_get_by::<Uuid, _>("tenant_id").map_err(database::Error::from)?, row)))
-            .collect::<Result<HashMap<_, _>, Error>>()?;
-        windows
-            .into_iter()
-            .filter_map(|(subject, today, month)| {
-                rows.get(&subject.tenant).map(|row| (subject, today, month, row))
-            })
-            .map(|(subject, today, month, row)| {
-                Ok((
-                    subject,
-                    stats_from(row, as_of, subject.zone, today, month).map_err(database::Error::from)?,
-                ))
-            })
-            .collect()
+        let windows: HashMap<Uuid, &Window> = windows.iter().map(|w| (w.subject.tenant, w)).collect();
+        let mut unbuilt = Vec::new();
+        for row in &rows {
+            let tenant: Uuid = row.try_get_by_index(0).map_err(database::Error::from)?;
+            let Some(window) = windows.get(&tenant) else { continue };
+            if row.try_get_by_index(1).map_err(database::Error::from)? {
+                unbuilt.push(**window);
+            } else {
+                let stats = stats_from(row, as_of, window).map_err(database::Error::from)?;
+                found.insert(window.subject, stats);
+            }
+        }
+        Ok(unbuilt)
     }
 
     /// Sessions and calls of one tenant that are going on now, through any connection: a deletion
@@ -87,7 +117,7 @@ impl Reader {
         let backend = connection.get_database_backend();
         let now = self.clock.now();
         let sql = format!("SELECT {ACTIVE_SESSIONS} AS sessions, {ACTIVE_CALLS} AS calls")
-            .replace("w.tenant_id", "$1")
+            .replace("t.id", "$1")
             .replace("$LIVE", "$2")
             .replace("$HORIZON", "$3");
         let values = [
@@ -100,146 +130,185 @@ impl Reader {
         Ok((row.try_get_by("sessions")?, row.try_get_by("calls")?))
     }
 
-    fn statement(&self, windows: &[(Subject, Span, Span)], as_of: DateTime<Utc>) -> Statement {
+    /// What is told of a tenant beside its sums: what [`stats_from`] reads, in its order.
+    pub(super) fn columns(&self, sql: &mut Sql, unbuilt: &str, as_of: DateTime<Utc>) -> String {
+        let live = sql.bind_instant(as_of - self.session_timeout);
+        let horizon = sql.bind_instant(as_of - CALL_HORIZON);
+        format!(
+            "t.id, {unbuilt} AS unbuilt, t.monthly_call_limit, t.max_concurrent_calls, \
+             (SELECT count(*) FROM agents a WHERE a.tenant_id = t.id) AS agents, \
+             {ACTIVE_SESSIONS} AS active_sessions, {ACTIVE_CALLS} AS active_calls, \
+             (SELECT max(c.started_at) FROM calls c WHERE c.tenant_id = t.id) AS last_call_at, \
+             coalesce(m.calls_today, 0) AS calls_today"
+        )
+        .replace("$LIVE", &live)
+        .replace("$HORIZON", &horizon)
+    }
+
+    /// The statement that reads sums and differences.
+    fn kept(&self, windows: &[Window], as_of: DateTime<Utc>) -> Result<Statement, Error> {
         let backend = self.database.backend();
-        let mut values: Vec<Value> = if backend == DbBackend::Sqlite {
-            let rows: Vec<_> = windows
-                .iter()
-                .map(|(subject, today, month)| {
-                    let text = timestamp::text;
-                    json!([
-                        subject.tenant.simple().to_string(),
-                        text(today.start),
-                        text(today.end),
-                        text(month.start),
-                        text(month.end)
-                    ])
-                })
-                .collect();
-            vec![json!(rows).to_string().into()]
-        } else {
-            let column = |pick: fn(&(Subject, Span, Span)) -> DateTime<Utc>| {
-                windows.iter().map(pick).collect::<Vec<_>>().into()
-            };
-            vec![
-                windows.iter().map(|(subject, ..)| subject.tenant).collect::<Vec<_>>().into(),
-                column(|w| w.1.start),
-                column(|w| w.1.end),
-                column(|w| w.2.start),
-                column(|w| w.2.end),
-            ]
-        };
-        let first_free = values.len() + 1;
-        values.push(timestamp::value(backend, as_of - self.session_timeout));
-        values.push(timestamp::value(backend, as_of - CALL_HORIZON));
-        let sql = statement_text(backend)
-            .replace("$LIVE", &format!("${first_free}"))
-            .replace("$HORIZON", &format!("${}", first_free + 1));
-        Statement::from_sql_and_values(backend, sql, values)
+        let mut sql = Sql::new(backend);
+        let tenants: Vec<Uuid> = windows.iter().map(|window| window.subject.tenant).collect();
+        let these = sql.bind_ids(&tenants);
+        let (quarter_hours, days) = parts(windows)?;
+        let mut sources = vec![
+            quarter_hours.select(&mut sql, "usage_quarter_hours", &these),
+            days.select(&mut sql, "usage_days", &these),
+        ];
+        if backend == DbBackend::Postgres {
+            sources.push(deltas(&mut sql, windows, &these));
+        }
+        let (today, month) = (format!("n & {TODAY} <> 0"), format!("n & {MONTH} <> 0"));
+        let sum = |column: &str, when: &str| format!("sum({column}) FILTER (WHERE {when})");
+        let sums: Vec<_> = SUMS.iter().map(|column| format!("{} AS {column}", sum(column, &month))).collect();
+        let integer = if backend == DbBackend::Sqlite { "INTEGER" } else { "bigint" };
+        let given: Vec<_> = SUMS
+            .iter()
+            .map(|column| format!("cast(coalesce(m.{column}, 0) AS {integer}) AS {column}"))
+            .collect();
+        let columns =
+            self.columns(&mut sql, "EXISTS (SELECT 1 FROM usage_rebuilds b WHERE b.tenant_id = t.id)", as_of);
+        let columns = columns
+            .replace("coalesce(m.calls_today, 0)", &format!("cast(coalesce(m.calls_today, 0) AS {integer})"));
+        let text = format!(
+            "WITH parts AS ({}), m AS ( \
+               SELECT tenant_id, {} AS calls_today, {} FROM parts GROUP BY tenant_id) \
+             SELECT {columns}, {} FROM tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}",
+            sources.join(" UNION ALL "),
+            sum("calls", &today),
+            sums.join(", "),
+            given.join(", "),
+        );
+        Ok(sql.statement(&text))
     }
 }
 
-/// Open sessions of tenant `w.tenant_id` with a sign of life since `$LIVE`.
-const ACTIVE_SESSIONS: &str = "(SELECT count(*) FROM sessions s WHERE s.tenant_id = w.tenant_id \
-     AND s.ended_at IS NULL AND coalesce(s.last_seen_at, s.started_at) >= $LIVE)";
+/// Flags of a part: which windows it belongs to.
+const TODAY: i32 = 1;
+const MONTH: i32 = 2;
 
-/// Open calls of tenant `w.tenant_id` that started since `$HORIZON`.
-const ACTIVE_CALLS: &str = "(SELECT count(*) FROM calls c WHERE c.tenant_id = w.tenant_id \
-     AND c.ended_at IS NULL AND c.started_at >= $HORIZON)";
+fn windows(subjects: &[Subject], as_of: DateTime<Utc>) -> Result<Vec<Window>, Error> {
+    let mut known: HashMap<Zone, (Span, Span)> = HashMap::new();
+    subjects
+        .iter()
+        .map(|subject| {
+            let (today, month) = match known.get(&subject.zone) {
+                Some(spans) => *spans,
+                None => {
+                    let spans = (subject.zone.day(as_of)?, subject.zone.month(as_of)?);
+                    known.insert(subject.zone, spans);
+                    spans
+                }
+            };
+            Ok(Window { subject: *subject, today, month })
+        })
+        .collect()
+}
 
-/// The columns of [`Figures`] over rows `c` of `calls`.
-pub(super) fn figure_columns(backend: DbBackend) -> String {
-    // A cast cuts towards zero on SQLite, whose `floor` is optional: a negative cut is mended by one.
-    let millionths = match backend {
-        DbBackend::Sqlite => {
-            "cast(c.sentiment_score * 1000000 + 0.5 AS INTEGER) \
-             - (c.sentiment_score * 1000000 + 0.5 < cast(c.sentiment_score * 1000000 + 0.5 AS INTEGER))"
+/// Ranges of one roll-up that are to be summed, each with the number that it is counted under.
+#[derive(Default)]
+pub(super) struct Parts {
+    tenants: Vec<Uuid>,
+    numbers: Vec<i32>,
+    starts: Vec<DateTime<Utc>>,
+    ends: Vec<DateTime<Utc>>,
+}
+
+impl Parts {
+    pub(super) fn push(&mut self, tenant: Uuid, number: i32, span: Span) {
+        self.tenants.push(tenant);
+        self.numbers.push(number);
+        self.starts.push(span.start);
+        self.ends.push(span.end);
+    }
+
+    /// A query of the roll-up's rows in these ranges. Each range reads its own piece of the primary key:
+    /// SQLite keeps the order of a cross join, and PostgreSQL chooses it. Naming the tenants again keeps
+    /// a distributed database from asking every shard.
+    pub(super) fn select(self, sql: &mut Sql, table: &str, these: &str) -> String {
+        let ranges = sql.bind_table(
+            "r",
+            vec![
+                ("tenant_id", Column::Ids(self.tenants)),
+                ("n", Column::Integers(self.numbers)),
+                ("from_at", Column::Instants(self.starts)),
+                ("to_at", Column::Instants(self.ends)),
+            ],
+        );
+        let (join, also) = match sql.backend() {
+            DbBackend::Sqlite => ("CROSS JOIN", String::new()),
+            _ => ("JOIN", format!(" WHERE u.tenant_id {these}")),
+        };
+        let sums: Vec<_> = SUMS.iter().map(|column| format!("u.{column}")).collect();
+        format!(
+            "SELECT u.tenant_id, r.n, {} FROM {ranges} {join} {table} u ON u.tenant_id = r.tenant_id \
+             AND u.starts_at >= r.from_at AND u.starts_at < r.to_at{also}",
+            sums.join(", ")
+        )
+    }
+}
+
+/// What is read of quarter-hours and of days.
+fn parts(windows: &[Window]) -> Result<(Parts, Parts), Error> {
+    let (mut quarter_hours, mut days) = (Parts::default(), Parts::default());
+    for window in windows {
+        for (span, flag) in [(window.today, TODAY), (window.month, MONTH)] {
+            let covered = cover(span)?;
+            for part in covered.quarter_hours.into_iter().flatten() {
+                quarter_hours.push(window.subject.tenant, flag, part);
+            }
+            if let Some(part) = covered.days {
+                days.push(window.subject.tenant, flag, part);
+            }
         }
-        _ => "floor(c.sentiment_score * 1000000 + 0.5)::bigint",
-    };
-    let integer = match backend {
-        DbBackend::Sqlite => "INTEGER",
-        _ => "bigint",
-    };
+    }
+    Ok((quarter_hours, days))
+}
+
+/// A query of the tenants' differences that are not in the sums yet.
+fn deltas(sql: &mut Sql, windows: &[Window], these: &str) -> String {
+    let instants = |pick: fn(&Window) -> DateTime<Utc>| Column::Instants(windows.iter().map(pick).collect());
+    let bounds = sql.bind_table(
+        "w",
+        vec![
+            ("tenant_id", Column::Ids(windows.iter().map(|window| window.subject.tenant).collect())),
+            ("day_start", instants(|window| window.today.start)),
+            ("day_end", instants(|window| window.today.end)),
+            ("month_start", instants(|window| window.month.start)),
+            ("month_end", instants(|window| window.month.end)),
+        ],
+    );
+    let sums: Vec<_> = SUMS.iter().map(|column| format!("u.{column}")).collect();
     format!(
-        "count(*) AS calls, \
-         cast(coalesce(sum(c.duration_seconds), 0) AS {integer}) AS duration_sum, \
-         count(c.duration_seconds) AS duration_count, \
-         cast(coalesce(sum({millionths}), 0) AS {integer}) AS score_sum, \
-         count(c.sentiment_score) AS score_count, \
-         cast(coalesce(sum(c.cost_cents), 0) AS {integer}) AS cost_cents"
+        "SELECT u.tenant_id, (u.starts_at >= w.day_start AND u.starts_at < w.day_end)::int * {TODAY} \
+           + (u.starts_at >= w.month_start AND u.starts_at < w.month_end)::int * {MONTH} AS n, {} \
+         FROM usage_deltas u JOIN {bounds} ON w.tenant_id = u.tenant_id WHERE u.tenant_id {these}",
+        sums.join(", ")
     )
 }
 
-fn statement_text(backend: DbBackend) -> String {
-    let (windows, join, only_these) = match backend {
-        DbBackend::Sqlite => (
-            "SELECT unhex(value ->> 0) AS tenant_id, value ->> 1 AS day_start, value ->> 2 AS day_end, \
-             value ->> 3 AS month_start, value ->> 4 AS month_end FROM json_each($1)",
-            // SQLite keeps this order: each window reads its own range of the index.
-            "CROSS JOIN",
-            "",
-        ),
-        _ => (
-            "SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], \
-             $5::timestamptz[]) AS u (tenant_id, day_start, day_end, month_start, month_end)",
-            "JOIN",
-            // Without it every shard would be asked on Citus.
-            "WHERE c.tenant_id = ANY($1)",
-        ),
-    };
-    let figures = figure_columns(backend);
-    format!(
-        "WITH w AS ({windows}), m AS ( \
-           SELECT c.tenant_id, \
-             count(CASE WHEN c.started_at >= w.day_start AND c.started_at < w.day_end THEN 1 END) AS calls_today, \
-             {figures} \
-           FROM w {join} calls c ON c.tenant_id = w.tenant_id \
-             AND c.started_at >= w.month_start AND c.started_at < w.month_end {only_these} \
-           GROUP BY c.tenant_id) \
-         SELECT t.id AS tenant_id, t.monthly_call_limit, t.max_concurrent_calls, \
-           (SELECT count(*) FROM agents a WHERE a.tenant_id = w.tenant_id) AS agents, \
-           {ACTIVE_SESSIONS} AS active_sessions, {ACTIVE_CALLS} AS active_calls, \
-           (SELECT max(c.started_at) FROM calls c WHERE c.tenant_id = w.tenant_id) AS last_call_at, \
-           coalesce(m.calls_today, 0) AS calls_today, coalesce(m.calls, 0) AS calls, \
-           coalesce(m.duration_sum, 0) AS duration_sum, coalesce(m.duration_count, 0) AS duration_count, \
-           coalesce(m.score_sum, 0) AS score_sum, coalesce(m.score_count, 0) AS score_count, \
-           coalesce(m.cost_cents, 0) AS cost_cents \
-         FROM w JOIN tenants t ON t.id = w.tenant_id LEFT JOIN m ON m.tenant_id = w.tenant_id"
-    )
-}
-
-/// Reads [`Figures`] from a row with [`figure_columns`].
-pub(super) fn figures_from(row: &QueryResult) -> Result<Figures, sea_orm::DbErr> {
-    Ok(Figures {
-        calls: row.try_get_by("calls")?,
-        duration_sum: row.try_get_by("duration_sum")?,
-        duration_count: row.try_get_by("duration_count")?,
-        score_sum: row.try_get_by("score_sum")?,
-        score_count: row.try_get_by("score_count")?,
-        cost_cents: row.try_get_by("cost_cents")?,
-    })
-}
-
-fn stats_from(
-    row: &QueryResult,
-    as_of: DateTime<Utc>,
-    zone: Zone,
-    today: Span,
-    month: Span,
-) -> Result<Stats, sea_orm::DbErr> {
+fn stats_from(row: &QueryResult, as_of: DateTime<Utc>, window: &Window) -> Result<Stats, sea_orm::DbErr> {
     Ok(Stats {
         as_of,
-        zone,
-        today,
-        month,
-        agents: row.try_get_by("agents")?,
-        calls_today: row.try_get_by("calls_today")?,
-        figures: figures_from(row)?,
-        active_sessions: row.try_get_by("active_sessions")?,
-        active_calls: row.try_get_by("active_calls")?,
-        last_call_at: row.try_get_by("last_call_at")?,
-        monthly_call_limit: row.try_get_by("monthly_call_limit")?,
-        max_concurrent_calls: row.try_get_by("max_concurrent_calls")?,
+        zone: window.subject.zone,
+        today: window.today,
+        month: window.month,
+        monthly_call_limit: row.try_get_by_index(2)?,
+        max_concurrent_calls: row.try_get_by_index(3)?,
+        agents: row.try_get_by_index(4)?,
+        active_sessions: row.try_get_by_index(5)?,
+        active_calls: row.try_get_by_index(6)?,
+        last_call_at: row.try_get_by_index(7)?,
+        calls_today: row.try_get_by_index(8)?,
+        figures: figures_from(row, 9)?,
     })
+}
+
+impl Figures {
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }

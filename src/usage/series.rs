@@ -1,24 +1,15 @@
 //! Usage over a range of days, bucket by bucket.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc};
-use entity::timestamp;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use uuid::Uuid;
 
-use super::{
-    Error, Figures, Reader, Span, Zone,
-    reading::{figure_columns, figures_from},
-};
-use crate::database;
+use super::{Error, Figures, Span, Zone, ranges::QUARTER_HOUR};
 
 /// Most buckets in one answer.
 pub const MAX_BUCKETS: usize = 2_000;
 
 /// Before this year some zones' offsets were no multiple of a quarter-hour.
 const FIRST_YEAR: i32 = 2012;
-const QUARTER_HOUR: i64 = 900;
 
 /// How wide a bucket is, in local time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +48,26 @@ pub struct Bucket {
     pub figures: Figures,
 }
 
+/// Usage of a range, all from one statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Every bucket of the range, in order.
+    pub buckets: Vec<Bucket>,
+    /// The instant of the reading.
+    pub as_of: DateTime<Utc>,
+}
+
 impl SeriesRequest {
+    /// The spine with nothing counted yet.
+    pub(super) fn empty_buckets(&self) -> Result<Vec<Bucket>, Error> {
+        let bucket = |span: Span| Bucket {
+            span,
+            utc_offset_minutes: self.zone.offset_minutes(span.start),
+            figures: Figures::default(),
+        };
+        Ok(self.spine()?.into_iter().map(bucket).collect())
+    }
+
     /// The range as instants.
     ///
     /// # Errors
@@ -122,59 +132,5 @@ impl SeriesRequest {
                 self.zone.day_start(first.ok_or(Error::Calendar(date))?)
             }
         }
-    }
-}
-
-impl Reader {
-    /// Usage of one tenant, bucket by bucket, in one statement, with the instant of the reading.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn series(&self, request: SeriesRequest) -> Result<(Vec<Bucket>, DateTime<Utc>), Error> {
-        let spine = request.spine()?;
-        let as_of = self.clock.now();
-        let quarters = self.quarter_hours(request.tenant, request.span()?).await?;
-        let buckets = spine
-            .into_iter()
-            .map(|span| {
-                let mut figures = Figures::default();
-                for (_, part) in quarters.range(span.start.timestamp()..span.end.timestamp()) {
-                    figures.add(part)?;
-                }
-                let utc_offset_minutes = request.zone.offset_minutes(span.start);
-                Ok(Bucket { span, utc_offset_minutes, figures })
-            })
-            .collect::<Result<_, Error>>()?;
-        Ok((buckets, as_of))
-    }
-
-    /// Sums per UTC quarter-hour that has calls, keyed by its start in seconds since 1970.
-    async fn quarter_hours(&self, tenant: Uuid, span: Span) -> Result<BTreeMap<i64, Figures>, Error> {
-        let backend = self.database.backend();
-        let quarter = match backend {
-            // The seconds are read without their fraction, which `strftime` would round up.
-            DbBackend::Sqlite => {
-                "cast(strftime('%s', substr(c.started_at, 1, 19)) AS INTEGER) / 900 * 900".to_owned()
-            }
-            _ => "(floor(extract(epoch FROM c.started_at) / 900) * 900)::bigint".to_owned(),
-        };
-        let figures = figure_columns(backend);
-        let sql = format!(
-            "SELECT {quarter} AS quarter, {figures} FROM calls c WHERE c.tenant_id = $1 \
-             AND c.started_at >= $2 AND c.started_at < $3 GROUP BY 1"
-        );
-        let values =
-            [tenant.into(), timestamp::value(backend, span.start), timestamp::value(backend, span.end)];
-        let statement = Statement::from_sql_and_values(backend, sql, values);
-        let rows = self.database.connection.query_all_raw(statement).await.map_err(database::Error::from)?;
-        rows.iter()
-            .map(|row| {
-                Ok((
-                    row.try_get_by("quarter").map_err(database::Error::from)?,
-                    figures_from(row).map_err(database::Error::from)?,
-                ))
-            })
-            .collect()
     }
 }

@@ -106,11 +106,14 @@ async fn migrations_go_up_and_down_and_leave_nothing() {
             async move { String::from_utf8(output.await.expect("an output").stdout).expect("text") }
         };
         assert!(command("status").await.starts_with("pending"));
-        assert_eq!(command("up").await, "1 migration(s) applied\n");
+        assert_eq!(command("up").await, "2 migration(s) applied\n");
         assert_eq!(command("up").await, "0 migration(s) applied\n");
         assert!(command("status").await.starts_with("applied"));
-        assert_eq!(command("down").await, "1 migration(s) taken back\n");
-        assert_eq!(command("up").await, "1 migration(s) applied\n", "nothing of it was left");
+        for _ in 0..2 {
+            assert_eq!(command("down").await, "1 migration(s) taken back\n");
+        }
+        assert_eq!(command("down").await, "0 migration(s) taken back\n");
+        assert_eq!(command("up").await, "2 migration(s) applied\n", "nothing of it was left");
         place.remove().await;
     }
 }

@@ -11,7 +11,12 @@ use crate::database;
 pub(super) const ROOT: &str = "tenants";
 
 /// The gateway's own tables: they name a tenant and outlive it.
-const OWN_TABLES: [&str; 3] = ["tenant_deletions", "tenant_deletion_tables", migration::HISTORY_TABLE];
+const OWN_TABLES: [&str; 4] =
+    ["tenant_deletions", "tenant_deletion_tables", "gateway_leases", migration::HISTORY_TABLE];
+
+/// Ownership without a foreign key: the differences that deleting calls appends, by trigger. They go
+/// with their tenant, after its calls.
+const DELTAS: &str = "usage_deltas";
 
 /// A table, by its schema (none on SQLite) and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,5 +98,18 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
         .tables
         .retain(|table| !(table.name.schema.is_none() && OWN_TABLES.contains(&table.name.name.as_str())));
     catalogue.tables.sort_by(|a, b| a.name.cmp(&b.name));
+    catalogue.keys.extend(implied_keys());
     Ok(catalogue)
+}
+
+/// Keys that the gateway's own tables would have if appending differences did not have to be free of
+/// them.
+fn implied_keys() -> [ForeignKey; 2] {
+    let key = |child: &str, parent: &str, parent_column: &str| ForeignKey {
+        child: TableName { schema: None, name: child.to_owned() },
+        child_columns: vec!["tenant_id".to_owned()],
+        parent: TableName { schema: None, name: parent.to_owned() },
+        parent_columns: vec![parent_column.to_owned()],
+    };
+    [key(DELTAS, ROOT, "id"), key("calls", DELTAS, "tenant_id")]
 }

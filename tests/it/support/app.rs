@@ -14,6 +14,8 @@ use tenant_gateway::{
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
+    metrics::Metrics,
+    usage::{Folded, Keeper},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +85,7 @@ impl TestApp {
             authenticator,
             clock: clock.clone(),
             session_timeout: TimeDelta::hours(2),
+            metrics: Metrics::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -147,6 +150,23 @@ impl TestApp {
     /// The text of every statement so far that contains `part`.
     pub fn statements_with(&self, part: &str) -> Vec<String> {
         self.texts.lock().expect("the log").iter().filter(|text| text.contains(part)).cloned().collect()
+    }
+
+    /// Folds every difference into the sums, as a worker does.
+    pub async fn fold(&self) {
+        let keeper = Keeper::new(self.database.clone(), self.clock.clone());
+        let lease = keeper.lease().await.expect("a lease").expect("nobody else keeps the sums");
+        let mut from = Uuid::nil();
+        loop {
+            match keeper.fold(lease, from).await.expect("a step") {
+                Folded::Tenant { tenant, more: true, .. } => from = tenant,
+                Folded::Tenant { tenant, .. } => from = Uuid::from_u128(tenant.as_u128() + 1),
+                Folded::Nothing => break,
+                Folded::LeaseLost => panic!("the lease was lost"),
+            }
+        }
+        // The next to fold need not wait for this lease to run out.
+        self.sql("DELETE FROM gateway_leases", []).await;
     }
 
     /// Executes SQL with `$1`, `$2`, … on the test's database, as an outside writer would.

@@ -1,0 +1,220 @@
+//! Lets requests in flight share statements.
+//!
+//! While statements run, what is asked for meanwhile gathers, and goes out together as soon as one of
+//! them is done. There is no timer: a lone request waits for nobody. A key never joins a statement that
+//! has been sent, so that whoever has written reads what was written. Whether the viewer may see a
+//! tenant is decided before its key gets here.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fmt::Debug,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use super::error::{Code, Fault};
+use crate::metrics::BatchMetrics;
+
+/// Statements of one source that run at the same time.
+const FLIGHTS: usize = 2;
+/// Keys that may wait for one source; beyond it callers are turned away at once.
+const MAX_WAITING: usize = 20_000;
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answers many keys at once.
+pub(super) trait Source: Send + Sync + 'static {
+    /// What is asked for.
+    type Key: Copy + Debug + Eq + Hash + Send + Sync + 'static;
+    /// What is known of it. Cheap to clone.
+    type Value: Clone + Send + Sync + 'static;
+
+    /// Names the source in metrics.
+    const NAME: &'static str;
+    /// Keys that one statement takes.
+    const MAX_KEYS: usize;
+
+    /// What is known of each of these keys, no two of them equal. Keys of which nothing is known are
+    /// missing.
+    fn load(
+        &self,
+        keys: &[Self::Key],
+    ) -> impl Future<Output = Result<HashMap<Self::Key, Self::Value>, Fault>> + Send;
+}
+
+/// What came of each key: nothing where there is nothing, or the fault of that key.
+pub(super) type Answers<S> = HashMap<<S as Source>::Key, Result<Option<<S as Source>::Value>, Fault>>;
+
+/// Gathers keys for one source. Cheap to clone; all clones gather together.
+pub(super) struct Batcher<S: Source>(Arc<Inner<S>>);
+
+struct Inner<S: Source> {
+    source: S,
+    metrics: BatchMetrics,
+    queue: Mutex<Queue<S>>,
+}
+
+struct Queue<S: Source> {
+    waiting: VecDeque<Ask<S>>,
+    keys: usize,
+    flights: usize,
+}
+
+/// Keys that belong together, and who waits for them.
+struct Ask<S: Source> {
+    keys: Vec<S::Key>,
+    since: Instant,
+    reply: oneshot::Sender<Answers<S>>,
+}
+
+impl<S: Source> Clone for Batcher<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Source> Batcher<S> {
+    pub(super) fn new(source: S, metrics: BatchMetrics) -> Self {
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), keys: 0, flights: 0 });
+        Self(Arc::new(Inner { source, metrics, queue }))
+    }
+
+    /// What is known of each of these keys. Dropping the future gives up the wait and disturbs nobody:
+    /// statements run in tasks of their own.
+    pub(super) async fn ask(&self, keys: &[S::Key]) -> Answers<S> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = self.0.queue();
+            if queue.keys + keys.len() > MAX_WAITING {
+                return failed(keys, &Fault::new(Code::Unavailable, TOO_MANY));
+            }
+            queue.keys += keys.len();
+            queue.waiting.push_back(Ask { keys: keys.to_vec(), since: Instant::now(), reply });
+            if queue.flights < FLIGHTS {
+                queue.flights += 1;
+                Flight::start(self.0.clone());
+            }
+        }
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answers)) => answers,
+            Ok(Err(_)) => failed(keys, &Fault::lost()),
+            Err(_) => failed(keys, &Fault::new(Code::Unavailable, TOO_LONG)),
+        }
+    }
+}
+
+const TOO_MANY: &str = "too many reads are waiting for the database; try again in a moment";
+const TOO_LONG: &str = "the database took too long to answer; try again in a moment";
+
+impl<S: Source> Inner<S> {
+    fn queue(&self) -> MutexGuard<'_, Queue<S>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what fits into one statement. What nobody waits for any more is dropped.
+    fn take(&self) -> Vec<Ask<S>> {
+        let mut queue = self.queue();
+        let (mut taken, mut keys) = (Vec::new(), 0);
+        while let Some(ask) = queue.waiting.front() {
+            let fits = keys + ask.keys.len() <= S::MAX_KEYS || taken.is_empty();
+            if !fits {
+                break;
+            }
+            if let Some(ask) = queue.waiting.pop_front() {
+                queue.keys -= ask.keys.len();
+                if !ask.reply.is_closed() {
+                    keys += ask.keys.len();
+                    taken.push(ask);
+                }
+            }
+        }
+        taken
+    }
+
+    async fn answer(&self, asks: Vec<Ask<S>>) {
+        let distinct: HashSet<S::Key> = asks.iter().flat_map(|ask| ask.keys.iter().copied()).collect();
+        let keys: Vec<S::Key> = distinct.into_iter().collect();
+        let longest = asks.iter().map(|ask| ask.since.elapsed()).max().unwrap_or_default();
+        self.metrics.sent(keys.len(), longest);
+        let answers = self.load(&keys).await;
+        for ask in asks {
+            let own = ask.keys.iter().filter_map(|key| Some((*key, answers.get(key)?.clone()))).collect();
+            // Whoever has stopped waiting needs no answer.
+            let _ = ask.reply.send(own);
+        }
+    }
+
+    /// Loads keys together. If that fails by the fault of one of them, each is loaded by itself, so that
+    /// the others have their answers.
+    async fn load(&self, keys: &[S::Key]) -> Answers<S> {
+        match self.source.load(keys).await {
+            Ok(found) => answers::<S>(keys, found),
+            Err(fault) if keys.len() == 1 || fault.is_passing() => failed(keys, &fault),
+            Err(_) => {
+                let mut all = HashMap::with_capacity(keys.len());
+                for key in keys {
+                    all.extend(match self.source.load(&[*key]).await {
+                        Ok(found) => answers::<S>(&[*key], found),
+                        Err(fault) => failed(&[*key], &fault),
+                    });
+                }
+                all
+            }
+        }
+    }
+}
+
+fn answers<S: Source>(keys: &[S::Key], mut found: HashMap<S::Key, S::Value>) -> Answers<S> {
+    keys.iter().map(|key| (*key, Ok(found.remove(key)))).collect()
+}
+
+fn failed<K: Copy + Eq + Hash, V>(keys: &[K], fault: &Fault) -> HashMap<K, Result<Option<V>, Fault>> {
+    keys.iter().map(|key| (*key, Err(fault.clone()))).collect()
+}
+
+/// One statement after another, as long as keys wait.
+struct Flight<S: Source> {
+    inner: Arc<Inner<S>>,
+    landed: bool,
+}
+
+impl<S: Source> Flight<S> {
+    fn start(inner: Arc<Inner<S>>) {
+        tokio::spawn(Self { inner, landed: false }.fly());
+    }
+
+    async fn fly(mut self) {
+        loop {
+            let asks = self.inner.take();
+            if !asks.is_empty() {
+                self.inner.answer(asks).await;
+                continue;
+            }
+            // Under the lock: an ask that comes after it starts a flight of its own.
+            let mut queue = self.inner.queue();
+            if queue.waiting.is_empty() {
+                queue.flights -= 1;
+                drop(queue);
+                self.landed = true;
+                return;
+            }
+        }
+    }
+}
+
+/// A flight that ends before it has landed has panicked: another takes its place.
+impl<S: Source> Drop for Flight<S> {
+    fn drop(&mut self) {
+        if self.landed {
+            return;
+        }
+        if std::thread::panicking() {
+            Self::start(self.inner.clone());
+        } else {
+            self.inner.queue().flights -= 1;
+        }
+    }
+}

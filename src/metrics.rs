@@ -1,0 +1,133 @@
+//! What operators see of the running gateway, in the format of Prometheus.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+/// Everything that is measured. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    batch_keys: Family<SourceLabel, Histogram, fn() -> Histogram>,
+    batch_waits: Family<SourceLabel, Histogram, fn() -> Histogram>,
+    /// What the workers of the statistics find and do.
+    pub usage: UsageMetrics,
+}
+
+/// Which loader.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: &'static str,
+}
+
+/// One loader's batches.
+#[derive(Clone, Debug)]
+pub struct BatchMetrics {
+    keys: Histogram,
+    waits: Histogram,
+}
+
+/// What the workers of the statistics find and do.
+#[derive(Clone, Debug, Default)]
+pub struct UsageMetrics {
+    /// Differences found between sums and calls since the start. Must stay 0.
+    pub drift: Counter,
+    /// Tenants and weeks that were compared.
+    pub compared: Counter,
+    /// Differences folded into the sums.
+    pub folded: Counter,
+    /// Tenants with differences that are not folded yet, as last seen.
+    pub tenants_unfolded: Gauge,
+    /// Seconds that the last round of folding took.
+    pub round_seconds: Gauge<f64, AtomicU64>,
+    /// Tenants whose sums are not built yet.
+    pub tenants_unbuilt: Gauge,
+    /// Steps of a worker that failed, and are tried again.
+    pub failures: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("tenant_gateway");
+        let sizes: fn() -> Histogram = || Histogram::new(exponential_buckets(1.0, 2.0, 9));
+        let times: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_1, 2.0, 17));
+        let batch_keys = Family::new_with_constructor(sizes);
+        let batch_waits = Family::new_with_constructor(times);
+        registry.register("batch_keys", "Keys that shared one statement, by loader", batch_keys.clone());
+        registry.register_with_unit(
+            "batch_wait",
+            "Longest wait of a key before its statement was sent, by loader",
+            Unit::Seconds,
+            batch_waits.clone(),
+        );
+        let usage = UsageMetrics::default();
+        let each = [
+            ("usage_drift", "Differences found between sums and calls; must stay 0", &usage.drift),
+            ("usage_compared", "Weeks of a tenant whose sums were compared with its calls", &usage.compared),
+            ("usage_folded", "Differences folded into the sums", &usage.folded),
+            ("usage_worker_failures", "Steps of the statistics' workers that failed", &usage.failures),
+        ];
+        for (name, help, counter) in each {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register(
+            "usage_tenants_unfolded",
+            "Tenants that had differences to fold in the last round",
+            usage.tenants_unfolded.clone(),
+        );
+        registry.register(
+            "usage_tenants_unbuilt",
+            "Tenants whose sums are not built yet",
+            usage.tenants_unbuilt.clone(),
+        );
+        registry.register_with_unit(
+            "usage_fold_round",
+            "How long the last round of folding took",
+            Unit::Seconds,
+            usage.round_seconds.clone(),
+        );
+        Self { registry: Arc::new(registry), batch_keys, batch_waits, usage }
+    }
+}
+
+impl Metrics {
+    /// The counters of one loader.
+    #[must_use]
+    pub fn batches(&self, source: &'static str) -> BatchMetrics {
+        let label = SourceLabel { source };
+        BatchMetrics {
+            keys: self.batch_keys.get_or_create(&label).clone(),
+            waits: self.batch_waits.get_or_create(&label).clone(),
+        }
+    }
+
+    /// All of it as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl BatchMetrics {
+    /// A statement of so many keys was sent, the first of which had waited so long.
+    #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+    pub fn sent(&self, keys: usize, waited: Duration) {
+        self.keys.observe(keys as f64);
+        self.waits.observe(waited.as_secs_f64());
+    }
+}

@@ -1,0 +1,113 @@
+//! Folds differences into the sums: on PostgreSQL, where the triggers of writers append them.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use uuid::Uuid;
+
+use super::{
+    Keeper,
+    columns::SUMS,
+    keeper::{Lease, Tenancy},
+};
+use crate::database::{Error, Sql};
+
+/// Differences that one transaction folds.
+const STEP: u64 = 20_000;
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// No tenant after the cursor has differences: the round is done.
+    Nothing,
+    /// Another process keeps the sums now.
+    LeaseLost,
+    /// Differences of this tenant were folded; `more` are left.
+    Tenant {
+        /// The tenant; the cursor of the next step.
+        tenant: Uuid,
+        /// Differences folded.
+        rows: u64,
+        /// Whether the same tenant has more.
+        more: bool,
+    },
+}
+
+impl Keeper {
+    /// Folds differences of the first tenant at `from` or after it, in one short transaction. Sums and
+    /// differences change together, so that every reader sees the same total before and after.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], with nothing changed.
+    pub async fn fold(&self, lease: Lease, from: Uuid) -> Result<Folded, Error> {
+        if self.database.backend() == DbBackend::Sqlite {
+            return Ok(Folded::Nothing);
+        }
+        let Some(tenant) = self.next_with_differences(from).await? else { return Ok(Folded::Nothing) };
+        let Some(transaction) = self.begin(Some(lease)).await? else { return Ok(Folded::LeaseLost) };
+        let rows = match self.hold(&transaction, tenant).await? {
+            Tenancy::Held => fold_tenant(&transaction, tenant).await?,
+            // What a tenant that is gone has left behind belongs to nobody.
+            Tenancy::Gone => discard(&transaction, tenant).await?,
+            Tenancy::Busy => 0,
+        };
+        transaction.commit().await?;
+        Ok(Folded::Tenant { tenant, rows, more: rows == STEP })
+    }
+
+    /// The first tenant at `from` or after it that has differences.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn next_with_differences(&self, from: Uuid) -> Result<Option<Uuid>, Error> {
+        let mut sql = Sql::new(self.database.backend());
+        let text = format!(
+            "SELECT tenant_id FROM usage_deltas WHERE tenant_id >= {} ORDER BY tenant_id LIMIT 1",
+            sql.bind(from.into())
+        );
+        let row = self.database.connection.query_one_raw(sql.statement(&text)).await?;
+        Ok(row.map(|row| row.try_get_by("tenant_id")).transpose()?)
+    }
+}
+
+/// Takes up to [`STEP`] differences of a tenant out of their table.
+fn taken(tenant: &str) -> String {
+    format!(
+        "DELETE FROM usage_deltas WHERE tenant_id = {tenant} AND id IN \
+         (SELECT id FROM usage_deltas WHERE tenant_id = {tenant} LIMIT {STEP}) RETURNING starts_at, {}",
+        SUMS.join(", ")
+    )
+}
+
+async fn fold_tenant(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<u64, Error> {
+    let mut sql = Sql::new(DbBackend::Postgres);
+    let tenant = format!("{}::uuid", sql.bind(tenant.into()));
+    let sums = SUMS.map(|column| format!("sum({column})::bigint AS {column}")).join(", ");
+    let columns = SUMS.join(", ");
+    let upsert = |table: &str, source: &str| {
+        let added = SUMS.map(|column| format!("{column} = {table}.{column} + excluded.{column}")).join(", ");
+        format!(
+            "INSERT INTO {table} (tenant_id, starts_at, {columns}) {source} \
+             ON CONFLICT (tenant_id, starts_at) DO UPDATE SET {added}"
+        )
+    };
+    let text = format!(
+        "WITH gone AS ({}), \
+         q AS (SELECT starts_at, count(*) AS rows, {sums} FROM gone GROUP BY starts_at), \
+         d AS (SELECT date_trunc('day', starts_at, 'UTC') AS starts_at, {sums} FROM q GROUP BY 1), \
+         into_quarter_hours AS ({}), into_days AS ({}) \
+         SELECT coalesce(sum(rows), 0)::bigint AS rows FROM q",
+        taken(&tenant),
+        upsert("usage_quarter_hours", &format!("SELECT {tenant}, starts_at, {columns} FROM q")),
+        upsert("usage_days", &format!("SELECT {tenant}, starts_at, {columns} FROM d")),
+    );
+    let row = transaction.query_one_raw(sql.statement(&text)).await?;
+    let rows = row.map(|row| row.try_get_by::<i64, _>("rows")).transpose()?.unwrap_or_default();
+    Ok(u64::try_from(rows).unwrap_or_default())
+}
+
+async fn discard(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<u64, Error> {
+    let mut sql = Sql::new(DbBackend::Postgres);
+    let tenant = sql.bind(tenant.into());
+    Ok(transaction.execute_raw(sql.statement(&taken(&tenant))).await?.rows_affected())
+}

@@ -1,0 +1,130 @@
+//! Whoever changes sums: one process at a time, one short transaction at a time.
+//!
+//! Every step locks one row, the lease, before it reads or writes anything else. That alone makes sums
+//! exact, whoever holds the lease: folding and rebuilding never overlap. The lease itself keeps other
+//! processes from trying. Writers of calls never touch that row, so they wait for none of this.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    database::{Database, Error, Sql},
+};
+
+/// Names the lease.
+const LEASE: &str = "usage";
+/// How long a lease lasts without a heartbeat. Steps are short, so a holder that is alive beats often.
+const LEASE_TERM: TimeDelta = TimeDelta::seconds(15);
+/// A step that waits longer for a lock is rolled back and tried again later.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+
+/// Folds, rebuilds and verifies sums.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    pub(super) database: Database,
+    pub(super) clock: Clock,
+    holder: Uuid,
+}
+
+/// Proof that this process was the one that keeps sums when it last asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    token: i64,
+}
+
+/// Whether a step may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tenancy {
+    /// The tenant is there and stays until the step ends.
+    Held,
+    /// The tenant is being changed or erased by somebody else; come back later.
+    Busy,
+    /// The tenant is gone.
+    Gone,
+}
+
+impl Keeper {
+    /// Each keeper counts as a process of its own.
+    #[must_use]
+    pub fn new(database: Database, clock: Clock) -> Self {
+        Self { database, clock, holder: Uuid::new_v4() }
+    }
+
+    /// Takes the lease, or renews it. None while another process holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn lease(&self) -> Result<Option<Lease>, Error> {
+        let now = self.clock.now();
+        let mut sql = Sql::new(self.database.backend());
+        let (name, holder) = (sql.bind(LEASE.into()), sql.bind(self.holder.into()));
+        let (now, end) = (sql.bind_instant(now), sql.bind_instant(now + LEASE_TERM));
+        let text = format!(
+            "INSERT INTO gateway_leases AS l (name, holder, token, expires_at) VALUES ({name}, {holder}, 1, {end}) \
+             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
+               token = l.token + CASE WHEN l.holder = excluded.holder THEN 0 ELSE 1 END \
+             WHERE l.holder = excluded.holder OR l.expires_at <= {now} RETURNING token"
+        );
+        let row = self.database.connection.query_one_raw(sql.statement(&text)).await?;
+        Ok(row.map(|row| row.try_get_by("token").map(|token| Lease { token })).transpose()?)
+    }
+
+    /// Begins a step: from here to the end of the transaction nobody else changes sums. None when the
+    /// lease has gone to another process; without a lease (a person at a terminal) the step waits for
+    /// its turn.
+    pub(super) async fn begin(&self, lease: Option<Lease>) -> Result<Option<DatabaseTransaction>, Error> {
+        let transaction = self.database.begin().await?;
+        let backend = self.database.backend();
+        let lock = if backend == DbBackend::Postgres {
+            transaction.execute_unprepared(LOCK_TIMEOUT).await?;
+            " FOR UPDATE"
+        } else {
+            // The transaction is the only writer from its first statement on.
+            ""
+        };
+        let mut sql = Sql::new(backend);
+        let (name, nobody) = (sql.bind(LEASE.into()), sql.bind(Uuid::nil().into()));
+        let past = sql.bind_instant(DateTime::<Utc>::UNIX_EPOCH);
+        let make = format!(
+            "INSERT INTO gateway_leases (name, holder, token, expires_at) VALUES ({name}, {nobody}, 0, {past}) \
+             ON CONFLICT (name) DO NOTHING"
+        );
+        transaction.execute_raw(sql.statement(&make)).await?;
+        let mut sql = Sql::new(backend);
+        let text = format!("SELECT token FROM gateway_leases WHERE name = {}{lock}", sql.bind(LEASE.into()));
+        let row = transaction.query_one_raw(sql.statement(&text)).await?;
+        let token = row.map(|row| row.try_get_by::<i64, _>("token")).transpose()?;
+        if lease.is_some_and(|lease| token != Some(lease.token)) {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
+        Ok(Some(transaction))
+    }
+
+    /// Keeps the tenant from being erased until the step ends. A step must not wait for an erasure:
+    /// all other tenants would wait with it.
+    pub(super) async fn hold(
+        &self,
+        transaction: &DatabaseTransaction,
+        tenant: Uuid,
+    ) -> Result<Tenancy, Error> {
+        let status = async |lock: &str| {
+            let mut sql = Sql::new(self.database.backend());
+            let text = format!("SELECT status FROM tenants WHERE id = {}{lock}", sql.bind(tenant.into()));
+            let row = transaction.query_one_raw(sql.statement(&text)).await?;
+            Ok::<_, Error>(row.map(|row| row.try_get_by::<String, _>("status")).transpose()?)
+        };
+        let lock =
+            if self.database.backend() == DbBackend::Postgres { " FOR KEY SHARE SKIP LOCKED" } else { "" };
+        Ok(match status(lock).await?.as_deref() {
+            // Its sums are not kept any more.
+            Some("deleting") => Tenancy::Busy,
+            Some(_) => Tenancy::Held,
+            None if status("").await?.is_some() => Tenancy::Busy,
+            None => Tenancy::Gone,
+        })
+    }
+}
