@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use chrono::TimeDelta;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
     graphql::{Api, Parts},
     http::{self, Endpoints},
     metrics::Metrics,
-    usage::Reader,
+    usage::{Keeper, Reader},
+    workers,
 };
 
 /// After a shutdown is asked for, requests in flight get so long to finish.
@@ -37,6 +38,12 @@ pub struct App {
 }
 
 impl App {
+    /// Starts the workers, which stop with `shutdown`.
+    pub fn start_workers(&self, shutdown: CancellationToken) -> JoinHandle<()> {
+        let keeper = Keeper::new(self.database.clone(), self.clock.clone());
+        tokio::spawn(workers::run(keeper, self.metrics.usage.clone(), shutdown))
+    }
+
     /// Wires the parts together.
     pub fn router(self) -> Router {
         let reader = Reader::new(self.database.clone(), self.clock.clone(), self.session_timeout);

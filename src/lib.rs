@@ -17,3 +17,4 @@ pub mod paging;
 pub mod storage;
 pub mod tenant;
 pub mod usage;
+pub mod workers;

@@ -73,7 +73,10 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let authenticator = Authenticator::new(keys, None, None, clock.clone()).await?;
     let app =
         App { database, authenticator, clock, session_timeout: SESSION_TIMEOUT, metrics: Metrics::default() };
-    app::serve(listener, app.router(), until_signal()).await?;
+    let shutdown = until_signal();
+    let workers = app.start_workers(shutdown.clone());
+    app::serve(listener, app.router(), shutdown).await?;
+    workers.await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod migrate;
 mod seed;
 mod serve;
 mod token;
+mod usage;
 
 use std::{fmt::Display, io::IsTerminal, process::ExitCode};
 
@@ -39,6 +40,8 @@ enum Command {
     Migrate(migrate::Options),
     /// Fill a database with a believable platform
     Seed(seed::Options),
+    /// Rebuild the sums that statistics are read from, or verify them
+    Usage(usage::Options),
     /// Mint a token
     Token(token::Options),
     /// Print the GraphQL schema
@@ -70,6 +73,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Demo(options) => demo::run(options).await,
         Command::Migrate(options) => migrate::run(options).await,
         Command::Seed(options) => seed::run(options).await,
+        Command::Usage(options) => usage::run(options).await,
         Command::Token(options) => token::run(&options),
         Command::Schema => {
             print!("{}", crate::graphql::sdl());

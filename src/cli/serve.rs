@@ -30,6 +30,9 @@ pub(super) struct Options {
     /// Refuse a database that lacks migrations, instead of applying them
     #[arg(long)]
     no_migrate: bool,
+    /// Leave keeping the statistics' sums to other processes: figures stay exact, reads get slower
+    #[arg(long)]
+    no_workers: bool,
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
@@ -54,7 +57,12 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         metrics: Metrics::default(),
     };
     tracing::info!(address = %listener.local_addr()?, "listening");
-    app::serve(listener, app.router(), until_signal()).await?;
+    let shutdown = until_signal();
+    let workers = (!options.no_workers).then(|| app.start_workers(shutdown.clone()));
+    app::serve(listener, app.router(), shutdown).await?;
+    if let Some(workers) = workers {
+        workers.await?;
+    }
     tracing::info!("stopped");
     Ok(())
 }

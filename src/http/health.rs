@@ -30,7 +30,7 @@ pub(super) async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, &'
     }
 }
 
-/// What is measured, in the format of OpenMetrics.
+/// What is measured, in the text format of Prometheus.
 pub(super) async fn metrics(State(endpoints): State<Endpoints>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], endpoints.metrics.text())

@@ -193,14 +193,10 @@ fn windows(subjects: &[Subject], as_of: DateTime<Utc>) -> Result<Vec<Window>, Er
     subjects
         .iter()
         .map(|subject| {
-            let (today, month) = match known.get(&subject.zone) {
-                Some(spans) => *spans,
-                None => {
-                    let spans = (subject.zone.day(as_of)?, subject.zone.month(as_of)?);
-                    known.insert(subject.zone, spans);
-                    spans
-                }
-            };
+            let spans = known.get(&subject.zone).copied();
+            let (today, month) = spans
+                .map_or_else(|| Ok((subject.zone.day(as_of)?, subject.zone.month(as_of)?)), Ok::<_, Error>)?;
+            known.insert(subject.zone, (today, month));
             Ok(Window { subject: *subject, today, month })
         })
         .collect()

@@ -86,8 +86,8 @@ impl Reader {
             let to = open.iter().filter_map(|open| open.buckets.last()).map(|bucket| bucket.span.end);
             let (from, to) = (from.min().unwrap_or_default(), to.max().unwrap_or_default());
             let (from, to) = (sql.bind_instant(from), sql.bind_instant(to));
-            text += &format!(
-                " UNION ALL SELECT tenant_id, {DELTAS}, starts_at, {sums} FROM usage_deltas \
+            text = format!(
+                "{text} UNION ALL SELECT tenant_id, {DELTAS}, starts_at, {sums} FROM usage_deltas \
                  WHERE tenant_id {these} AND starts_at >= {from} AND starts_at < {to} GROUP BY tenant_id, starts_at"
             );
         }
@@ -169,6 +169,9 @@ fn fill(rows: &[QueryResult], open: &mut [Open]) -> Result<HashSet<Uuid>, Error>
     Ok(unbuilt)
 }
 
-fn read(row: &QueryResult) -> Result<(Uuid, i32, Option<DateTime<Utc>>, Figures), DbErr> {
+/// Tenant, number, quarter-hour where the number does not say it, sums.
+type Read = (Uuid, i32, Option<DateTime<Utc>>, Figures);
+
+fn read(row: &QueryResult) -> Result<Read, DbErr> {
     Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?, row.try_get_by_index(2)?, figures_from(row, 3)?))
 }

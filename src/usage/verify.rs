@@ -58,19 +58,18 @@ impl Keeper {
         Ok(differences)
     }
 
-    /// Recounts a week of a tenant, chosen by `dice`, which is at least 0 and less than 1.
+    /// Recounts one week of a tenant: the `dice`th of all, counted round and round.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn verify_week(&self, tenant: Uuid, dice: f64) -> Result<Vec<Difference>, Error> {
+    pub async fn verify_week(&self, tenant: Uuid, dice: u64) -> Result<Vec<Difference>, Error> {
         let Some(whole) = self.span_of(&self.database.connection, tenant).await? else {
             return Ok(Vec::new());
         };
         let week = TimeDelta::days(7);
-        #[expect(clippy::cast_possible_truncation, reason = "weeks of history are few")]
-        let weeks = ((whole.end - whole.start).num_days() as f64 / 7.0 * dice) as i64;
-        let start = whole.start + week * i32::try_from(weeks).unwrap_or_default();
+        let weeks = u64::try_from((whole.end - whole.start).num_weeks() + 1).unwrap_or(1);
+        let start = whole.start + week * i32::try_from(dice % weeks).unwrap_or_default();
         self.verify_days(tenant, Span { start, end: start + week }).await
     }
 

@@ -1,4 +1,5 @@
-//! The tables on PostgreSQL. A constraint is added by a statement of its own, as Citus wants it.
+//! The tables on PostgreSQL. A constraint is added by a statement of its own, as Citus wants it. Instants
+//! keep to the years that RFC 3339 can write.
 
 /// Each is sent as a message of its own, in this order.
 pub(super) const UP: &[&str] = &[
@@ -11,8 +12,8 @@ CREATE TABLE tenants (
     plan text,
     monthly_call_limit integer CHECK (monthly_call_limit >= 0),
     max_concurrent_calls integer CHECK (max_concurrent_calls >= 0),
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
-    updated_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(updated_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
+    updated_at timestamptz NOT NULL DEFAULT now() CHECK (updated_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (id)
 )
 ",
@@ -22,7 +23,7 @@ CREATE TABLE agents (
     id uuid NOT NULL,
     name text NOT NULL,
     status text NOT NULL DEFAULT 'active',
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -37,8 +38,8 @@ CREATE TABLE calls (
     agent_id uuid NOT NULL,
     direction text NOT NULL,
     status text NOT NULL,
-    started_at timestamptz NOT NULL CHECK (isfinite(started_at)),
-    ended_at timestamptz CHECK (isfinite(ended_at)),
+    started_at timestamptz NOT NULL CHECK (started_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
+    ended_at timestamptz CHECK (ended_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     duration_seconds integer CHECK (duration_seconds >= 0),
     sentiment_score double precision CHECK (sentiment_score BETWEEN -1 AND 1),
     cost_cents bigint NOT NULL DEFAULT 0 CHECK (cost_cents BETWEEN -1000000000000 AND 1000000000000),
@@ -60,7 +61,7 @@ CREATE TABLE call_recordings (
     call_id uuid NOT NULL,
     storage_key text NOT NULL,
     size_bytes bigint NOT NULL CHECK (size_bytes >= 0),
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -79,7 +80,7 @@ CREATE TABLE call_transcripts (
     call_id uuid NOT NULL,
     language text NOT NULL DEFAULT 'en',
     content text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -98,9 +99,9 @@ CREATE TABLE sessions (
     agent_id uuid,
     call_id uuid,
     channel text NOT NULL,
-    started_at timestamptz NOT NULL CHECK (isfinite(started_at)),
-    last_seen_at timestamptz CHECK (isfinite(last_seen_at)),
-    ended_at timestamptz CHECK (isfinite(ended_at)),
+    started_at timestamptz NOT NULL CHECK (started_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
+    last_seen_at timestamptz CHECK (last_seen_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
+    ended_at timestamptz CHECK (ended_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -123,7 +124,7 @@ CREATE TABLE workflows (
     name text NOT NULL,
     status text NOT NULL DEFAULT 'active',
     definition text NOT NULL DEFAULT '{}',
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -137,7 +138,7 @@ CREATE TABLE integrations (
     id uuid NOT NULL,
     provider text NOT NULL,
     status text NOT NULL DEFAULT 'active',
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -152,7 +153,7 @@ CREATE TABLE knowledge_files (
     name text NOT NULL,
     storage_key text NOT NULL,
     size_bytes bigint NOT NULL CHECK (size_bytes >= 0),
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -166,7 +167,7 @@ CREATE TABLE activity_logs (
     id uuid NOT NULL,
     actor text NOT NULL,
     action text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -181,7 +182,7 @@ CREATE TABLE sip_trunks (
     name text NOT NULL,
     host text NOT NULL DEFAULT '',
     status text NOT NULL DEFAULT 'active',
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -195,7 +196,7 @@ CREATE TABLE phone_numbers (
     id uuid NOT NULL,
     trunk_id uuid NOT NULL,
     number text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -213,7 +214,7 @@ CREATE TABLE squads (
     id uuid NOT NULL,
     name text NOT NULL,
     routing text NOT NULL DEFAULT 'round_robin',
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -228,7 +229,7 @@ CREATE TABLE squad_members (
     squad_id uuid NOT NULL,
     agent_id uuid NOT NULL,
     priority integer NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now() CHECK (isfinite(created_at)),
+    created_at timestamptz NOT NULL DEFAULT now() CHECK (created_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     PRIMARY KEY (tenant_id, id)
 )
 ",
@@ -251,11 +252,11 @@ CREATE TABLE tenant_deletions (
     status text NOT NULL CHECK (status IN ('scheduled', 'exporting', 'erasing', 'verifying', 'deleted', 'blocked', 'canceled')),
     reason text,
     requested_by text NOT NULL,
-    requested_at timestamptz NOT NULL CHECK (isfinite(requested_at)),
+    requested_at timestamptz NOT NULL CHECK (requested_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     is_forced boolean NOT NULL,
     is_export_requested boolean NOT NULL,
-    started_at timestamptz CHECK (isfinite(started_at)),
-    finished_at timestamptz CHECK (isfinite(finished_at)),
+    started_at timestamptz CHECK (started_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
+    finished_at timestamptz CHECK (finished_at BETWEEN '0001-01-01Z' AND '9999-12-31 23:59:59.999999Z'),
     plan_digest text NOT NULL,
     objects_planned bigint NOT NULL DEFAULT 0 CHECK (objects_planned >= 0),
     bytes_planned bigint NOT NULL DEFAULT 0 CHECK (bytes_planned >= 0),

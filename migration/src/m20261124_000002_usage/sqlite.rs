@@ -58,7 +58,8 @@ fn add(call: &str) -> String {
                 sums.join(", ")
             )
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// Statements that take an old call out of both roll-ups. Where they are gone with their tenant there is
@@ -77,7 +78,8 @@ fn subtract(call: &str) -> String {
                 sums.join(", ")
             )
         })
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// The statements, each a message of its own, in this order.

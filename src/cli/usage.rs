@@ -1,0 +1,147 @@
+//! `usage`.
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::seq::SliceRandom;
+use uuid::Uuid;
+
+use super::Failure;
+use crate::{
+    clock::Clock,
+    config::DatabaseOptions,
+    database::Database,
+    usage::{Difference, Figures, Grain, Keeper, Rebuilt},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Build the sums anew from the calls, while writers go on
+    ///
+    /// Needed after calls were written past the triggers: by a restore of data only, with
+    /// `session_replication_role = replica`, or by `INSERT OR REPLACE` on SQLite. Until a tenant is
+    /// built its figures come from its calls.
+    Rebuild {
+        #[command(flatten)]
+        database: DatabaseOptions,
+        /// Only this tenant
+        #[arg(long)]
+        tenant: Option<Uuid>,
+    },
+    /// Recount from the calls and print every difference; exit with status 1 if there is one
+    Verify {
+        #[command(flatten)]
+        database: DatabaseOptions,
+        /// So many tenants, chosen at random
+        #[arg(long, default_value_t = 100)]
+        sample: usize,
+        /// Every tenant
+        #[arg(long, conflicts_with = "sample")]
+        all: bool,
+    },
+}
+
+pub(super) async fn run(options: Options) -> Result<(), Failure> {
+    match options.action {
+        Action::Rebuild { database, tenant } => rebuild(&keeper(&database).await?, tenant).await,
+        Action::Verify { database, sample, all } => {
+            verify(&keeper(&database).await?, if all { usize::MAX } else { sample }).await
+        }
+    }
+}
+
+async fn keeper(options: &DatabaseOptions) -> Result<Keeper, Failure> {
+    let database = Database::open(&options.database_url).await?;
+    database.check_servable().await?;
+    Ok(Keeper::new(database, Clock::system()))
+}
+
+async fn rebuild(keeper: &Keeper, tenant: Option<Uuid>) -> Result<(), Failure> {
+    let asked = keeper.ask_rebuild(tenant).await?;
+    if let (Some(tenant), 0) = (tenant, asked) {
+        return Err(format!("there is no tenant {tenant} whose sums could be built").into());
+    }
+    let progress = bar(asked);
+    let mut after = Uuid::nil();
+    while let Some(mut building) = keeper.next_unbuilt(after).await? {
+        if tenant.is_none_or(|tenant| tenant == building.tenant) {
+            while let Rebuilt::Until(day) = keeper.rebuild(None, &mut building).await? {
+                progress.set_message(format!("{} until {}", building.tenant, day.date_naive()));
+            }
+            progress.inc(1);
+        }
+        after = building.tenant;
+    }
+    progress.finish_and_clear();
+    println!("{asked} tenant(s) built");
+    Ok(())
+}
+
+async fn verify(keeper: &Keeper, sample: usize) -> Result<(), Failure> {
+    let mut tenants = Vec::new();
+    let mut last = Uuid::nil();
+    while let Some(tenant) = keeper.next_tenant(last).await? {
+        tenants.push(tenant);
+        last = tenant;
+    }
+    tenants.shuffle(&mut rand::rng());
+    tenants.truncate(sample);
+    let progress = bar(tenants.len() as u64);
+    let mut found = 0;
+    for tenant in &tenants {
+        for difference in keeper.verify(*tenant).await? {
+            found += 1;
+            progress.suspend(|| print(&difference));
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let unbuilt = keeper.unbuilt().await?;
+    if unbuilt > 0 {
+        println!("{unbuilt} tenant(s) are not built yet: their figures come from their calls");
+    }
+    if found > 0 {
+        return Err(format!(
+            "{found} difference(s) in {} tenant(s); `tenant-gateway usage rebuild` mends them",
+            tenants.len()
+        )
+        .into());
+    }
+    println!("{} tenant(s) verified: sums equal calls", tenants.len());
+    Ok(())
+}
+
+/// Hidden by itself where standard error is no terminal.
+fn bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} tenants, {eta} left  {msg}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn print(difference: &Difference) {
+    let grain = match difference.grain {
+        Grain::QuarterHour => "quarter-hour",
+        Grain::Day => "day",
+    };
+    let start = difference.starts_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    for (name, kept, counted) in pairs(&difference.kept, &difference.counted) {
+        if kept != counted {
+            println!("{} {grain} {start} {name}: sums say {kept}, calls say {counted}", difference.tenant);
+        }
+    }
+}
+
+fn pairs(kept: &Figures, counted: &Figures) -> [(&'static str, i64, i64); 6] {
+    [
+        ("calls", kept.calls, counted.calls),
+        ("duration_sum", kept.duration_sum, counted.duration_sum),
+        ("duration_count", kept.duration_count, counted.duration_count),
+        ("score_sum", kept.score_sum, counted.score_sum),
+        ("score_count", kept.score_count, counted.score_count),
+        ("cost_cents", kept.cost_cents, counted.cost_cents),
+    ]
+}
