@@ -22,6 +22,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections kept to one database. On SQLite they are readers beside its one writer.
 const CONNECTIONS: u32 = 16;
 
+/// A connection that was idle for so long is tried before it is used: whoever is busy asks nobody twice.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Settings of every connection to PostgreSQL. The gateway's statements are made for indexes: one plan for
+/// all parameters, through indexes only and without compiling, so that a large tenant is read as a small
+/// one is, and no plan depends on what a table happened to hold when it was made.
+pub const PLANNER_OPTIONS: [(&str, &str); 3] =
+    [("jit", "off"), ("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+
 /// A pool of connections to SQLite or PostgreSQL. Cheap to clone; all clones share the pool.
 #[derive(Clone)]
 pub struct Database {
@@ -58,6 +67,8 @@ impl Database {
             });
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
+            options.test_before_acquire_if_idle_for(IDLE);
+            options.map_sqlx_postgres_opts(|postgres| postgres.options(PLANNER_OPTIONS));
         } else {
             return Err(Error::Address);
         }

@@ -6,7 +6,7 @@ mod rows;
 
 pub use app::{Answer, TestApp, Token, client};
 pub use databases::{on_both, places};
-pub use rows::{Call, Rows, Session, TenantRow, id};
+pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
 
 use chrono::{DateTime, Utc};
 
