@@ -1,38 +1,34 @@
 // The same query on mercurius, set up as its documentation recommends for speed: JIT from the first
 // request on, a dataloader for each request, prepared statements over a pool.
 //
-// PEER holds: the statement, its parameters for one tenant of each zone ("ID" stands for the tenant),
-// and the addresses.
+// PEER holds the statement, its parameters (null stands for the tenants), and the addresses.
 import { readFileSync } from 'node:fs'
 import DataLoader from 'dataloader'
 import Fastify from 'fastify'
 import mercurius from 'mercurius'
 import pg from 'pg'
 
-const { sql, zones, database, port } = JSON.parse(readFileSync(process.env.PEER, 'utf8'))
+const { sql, parameters, database, port } = JSON.parse(readFileSync(process.env.PEER, 'utf8'))
 const pool = new pg.Pool({ connectionString: database, max: 16 })
 
 async function tenants (ids) {
   const { rows } = await pool.query({
     name: 'tenants',
-    text: 'SELECT id, name, time_zone FROM tenants WHERE id = ANY($1)',
+    text: 'SELECT id, name FROM tenants WHERE id = ANY($1)',
     values: [ids]
   })
   const found = new Map(rows.map(row => [row.id, row]))
   return ids.map(id => found.get(id) ?? null)
 }
 
-async function stats (tenants) {
-  const values = []
-  for (const { id, time_zone: zone } of tenants) {
-    zones[zone].forEach((parameter, place) => {
-      if (!Array.isArray(parameter)) values[place] = parameter
-      else (values[place] ??= []).push(...parameter.map(value => value === 'ID' ? id : value))
-    })
-  }
-  const { rows } = await pool.query({ name: 'stats', text: sql, values })
+async function stats (ids) {
+  const { rows } = await pool.query({
+    name: 'stats',
+    text: sql,
+    values: parameters.map(parameter => parameter ?? ids)
+  })
   const found = new Map(rows.map(row => [row.id, row]))
-  return tenants.map(tenant => found.get(tenant.id) ?? null)
+  return ids.map(id => found.get(id) ?? null)
 }
 
 const schema = `
@@ -49,7 +45,7 @@ const resolvers = {
   Query: { tenant: (_, { id }, { loaders }) => loaders.tenants.load(id) },
   Tenant: {
     async stats (tenant, _, { loaders }) {
-      const row = await loaders.stats.load(tenant)
+      const row = await loaders.stats.load(tenant.id)
       return {
         totalAgents: Number(row.agents),
         totalCallsToday: Number(row.calls_today),

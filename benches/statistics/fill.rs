@@ -31,11 +31,6 @@ pub fn id(number: u64) -> Uuid {
     format!("{PREFIX}{number}").parse().expect("an id")
 }
 
-/// The zone of an ordinary tenant.
-pub fn zone(number: u64) -> &'static str {
-    ZONES[usize::try_from((number - FIRST) % ZONES.len() as u64).expect("a place")]
-}
-
 /// Fills PostgreSQL. The triggers of sums are passed by, as a restore would; a rebuild follows.
 pub async fn postgres(database: &Database) {
     let zones = format!("(ARRAY['{}'])", ZONES.join("','"));

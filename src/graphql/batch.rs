@@ -18,8 +18,11 @@ use tokio::sync::oneshot;
 use super::error::{Code, Fault};
 use crate::metrics::BatchMetrics;
 
-/// Statements of one source that run at the same time.
-const FLIGHTS: usize = 2;
+/// Statements of one source that run at the same time, at most.
+const FLIGHTS: usize = 4;
+/// Keys that must wait before a further statement is sent beside those that run. A statement of many
+/// keys costs much less than as many statements of one.
+const CROWD: usize = 64;
 /// Keys that may wait for one source; beyond it callers are turned away at once.
 const MAX_WAITING: usize = 20_000;
 /// Longest wait for an answer.
@@ -63,6 +66,13 @@ struct Queue<S: Source> {
     flights: usize,
 }
 
+impl<S: Source> Queue<S> {
+    /// Whether those that wait should not wait for the statements that run.
+    fn wants_flight(&self) -> bool {
+        self.keys > 0 && (self.flights == 0 || self.flights < FLIGHTS && self.keys >= CROWD)
+    }
+}
+
 /// Keys that belong together, and who waits for them.
 struct Ask<S: Source> {
     keys: Vec<S::Key>,
@@ -93,7 +103,7 @@ impl<S: Source> Batcher<S> {
             }
             queue.keys += keys.len();
             queue.waiting.push_back(Ask { keys: keys.to_vec(), since: Instant::now(), reply });
-            if queue.flights < FLIGHTS {
+            if queue.wants_flight() {
                 queue.flights += 1;
                 Flight::start(self.0.clone());
             }
@@ -188,18 +198,19 @@ impl<S: Source> Flight<S> {
 
     async fn fly(mut self) {
         loop {
+            {
+                // Under the lock: an ask that comes after it starts a flight of its own.
+                let mut queue = self.inner.queue();
+                queue.flights -= 1;
+                if !queue.wants_flight() {
+                    self.landed = true;
+                    return;
+                }
+                queue.flights += 1;
+            }
             let asks = self.inner.take();
             if !asks.is_empty() {
                 self.inner.answer(asks).await;
-                continue;
-            }
-            // Under the lock: an ask that comes after it starts a flight of its own.
-            let mut queue = self.inner.queue();
-            if queue.waiting.is_empty() {
-                queue.flights -= 1;
-                drop(queue);
-                self.landed = true;
-                return;
             }
         }
     }

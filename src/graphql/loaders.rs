@@ -15,7 +15,7 @@ use crate::{
     deletion::{self, Deletion, TableProgress},
     metrics::Metrics,
     tenant::{self, Tenant},
-    usage::{Reader, Series, SeriesRequest, Stats, Subject},
+    usage::{Reader, Reading, Series, SeriesRequest},
 };
 
 /// How often a loader lets others run before it takes what has gathered: all fields of one level are
@@ -29,7 +29,7 @@ type Loaded<V> = Result<Option<V>, Fault>;
 #[derive(Clone)]
 pub(super) struct Batchers {
     tenants: Batcher<Tenants>,
-    stats: Batcher<Figures>,
+    readings: Batcher<Readings>,
     series: Batcher<AllSeries>,
     newest_deletions: Batcher<NewestDeletions>,
     deletion_tables: Batcher<DeletionTables>,
@@ -42,7 +42,7 @@ impl Batchers {
         }
         Self {
             tenants: batcher(Tenants(database.clone()), metrics),
-            stats: batcher(Figures(reader.clone()), metrics),
+            readings: batcher(Readings(reader.clone()), metrics),
             series: batcher(AllSeries(reader.clone()), metrics),
             newest_deletions: batcher(NewestDeletions(database.clone()), metrics),
             deletion_tables: batcher(DeletionTables(database.clone()), metrics),
@@ -75,7 +75,7 @@ impl<S: Source> Own<S> {
 /// The loaders of one request.
 pub(super) struct Loaders {
     tenants: Own<Tenants>,
-    stats: Own<Figures>,
+    readings: Own<Readings>,
     series: Own<AllSeries>,
     newest_deletions: Own<NewestDeletions>,
     deletion_tables: Own<DeletionTables>,
@@ -85,7 +85,7 @@ impl Loaders {
     pub(super) fn new(batchers: &Batchers) -> Self {
         Self {
             tenants: Own::new(&batchers.tenants),
-            stats: Own::new(&batchers.stats),
+            readings: Own::new(&batchers.readings),
             series: Own::new(&batchers.series),
             newest_deletions: Own::new(&batchers.newest_deletions),
             deletion_tables: Own::new(&batchers.deletion_tables),
@@ -96,8 +96,8 @@ impl Loaders {
         self.tenants.load(id).await
     }
 
-    pub(super) async fn stats(&self, subject: Subject) -> Loaded<Arc<Stats>> {
-        self.stats.load(subject).await
+    pub(super) async fn reading(&self, tenant: Uuid) -> Loaded<Arc<Reading>> {
+        self.readings.load(tenant).await
     }
 
     pub(super) async fn series(&self, request: SeriesRequest) -> Loaded<Arc<Series>> {
@@ -126,16 +126,16 @@ impl Source for Tenants {
     }
 }
 
-struct Figures(Reader);
+struct Readings(Reader);
 
-impl Source for Figures {
-    type Key = Subject;
-    type Value = Arc<Stats>;
+impl Source for Readings {
+    type Key = Uuid;
+    type Value = Arc<Reading>;
     const NAME: &'static str = "stats";
     const MAX_KEYS: usize = 256;
 
-    async fn load(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Arc<Stats>>, Fault> {
-        Ok(self.0.stats(subjects).await?.into_iter().map(|(key, row)| (key, Arc::new(row))).collect())
+    async fn load(&self, tenants: &[Uuid]) -> Result<HashMap<Uuid, Arc<Reading>>, Fault> {
+        Ok(self.0.read(tenants).await?.into_iter().map(|(id, reading)| (id, Arc::new(reading))).collect())
     }
 }
 

@@ -4,6 +4,7 @@
 mod batch;
 mod deletion;
 mod deletions;
+mod documents;
 mod error;
 mod loaders;
 mod mutation;
@@ -22,7 +23,7 @@ mod usage;
 mod viewer;
 
 use async_graphql::{
-    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, parser,
+    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError,
     parser::types::{ExecutableDocument, OperationType},
 };
 
@@ -34,6 +35,7 @@ use std::{any::TypeId, sync::Arc};
 use futures_util::{Stream, StreamExt, stream::BoxStream};
 
 use crate::auth::Viewer;
+use documents::Documents;
 use loaders::{Batchers, Loaders};
 
 /// Deepest nesting of a document. The deepest useful one is the playground's introspection.
@@ -48,6 +50,7 @@ type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscripti
 pub struct Api {
     schema: Schema,
     batchers: Batchers,
+    documents: Arc<Documents>,
 }
 
 /// What a request may do, by the way it came.
@@ -82,12 +85,12 @@ impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let batchers = Batchers::new(&parts.database, &parts.reader, &parts.metrics);
-        Self { schema: builder().data(parts).finish(), batchers }
+        Self { schema: builder().data(parts).finish(), batchers, documents: Arc::default() }
     }
 
     /// Executes one request for a viewer. Every error of the response has a `code`.
     pub async fn execute(&self, mut request: Request, viewer: Viewer, allowed: Allowed) -> Response {
-        let document = match parser::parse_query(&request.query) {
+        let document = match self.documents.parse(&request.query) {
             Ok(document) => document,
             Err(error) => return with_codes(refusal(Code::GraphqlParseFailed, ServerError::from(error))),
         };
@@ -96,7 +99,7 @@ impl Api {
             return refusal(Code::BadRequest, error);
         }
         let operation = request.operation_name.clone();
-        request.set_parsed_query(document.clone());
+        request.set_parsed_query((*document).clone());
         let loaders = Loaders::new(&self.batchers);
         let mut response = self.schema.execute(request.data(viewer).data(loaders)).await;
         response.data = order::in_document_order(response.data, &document, operation.as_deref());

@@ -8,7 +8,7 @@ use super::{
     deletion::TenantDeletion,
     deletions::{TenantDeletionConnection, TenantDeletionFilter},
     error::{Code, Fault},
-    request::{loaders, parts, uuid, viewer},
+    request::{loaders, parts, tenant_node, uuid, viewer},
     tenant::TenantNode,
     tenants::{SortDirection, TenantConnection, TenantFilter, TenantOrder, TenantOrderField},
     viewer::Viewer,
@@ -38,10 +38,10 @@ impl Query {
             if !viewer(context).may(Action::ReadTenant(id)) {
                 return Ok(None);
             }
-            loaders(context).tenant(id).await
+            tenant_node(context, id).await
         };
         match read.await {
-            Ok(tenant) => Some(Ok(TenantNode(tenant?))),
+            Ok(tenant) => Some(Ok(tenant?)),
             Err(fault) => Some(Err(Fault::into(fault))),
         }
     }

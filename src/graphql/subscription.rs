@@ -15,8 +15,7 @@ use super::{
 use crate::{
     auth::{Action, Viewer},
     deletion::{self, Deletion, Status},
-    tenant,
-    usage::{Stats, Subject, Zone},
+    usage::{self, Stats},
 };
 
 /// Between two looks at the database.
@@ -83,9 +82,11 @@ impl Watch {
     }
 
     async fn figures(&self, tenant: Uuid) -> Result<Option<Stats>, Fault> {
-        let Some(row) = tenant::find(&self.parts.database, &[tenant]).await?.pop() else { return Ok(None) };
-        let subject = Subject { tenant, zone: Zone::named(&row.time_zone)? };
-        Ok(self.parts.reader.stats(&[subject]).await?.remove(&subject))
+        let Some(reading) = self.parts.reader.read(&[tenant]).await?.remove(&tenant) else { return Ok(None) };
+        match reading.stats {
+            Some(stats) => Ok(Some(stats)),
+            None => Err(usage::Error::UnknownZone(reading.tenant.time_zone).into()),
+        }
     }
 
     async fn deletion(&self, id: Uuid) -> Result<Option<Deletion>, Fault> {

@@ -1,5 +1,7 @@
 //! `Tenant`.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
@@ -16,7 +18,7 @@ use crate::{
     auth::Action,
     deletion,
     tenant::{Status, Tenant},
-    usage::{Quota, SeriesRequest, Stats, Subject, Zone},
+    usage::{self, Quota, Reading, SeriesRequest, Stats, Zone},
 };
 
 /// Whether a tenant works.
@@ -35,15 +37,39 @@ pub enum TenantStatus {
 
 /// A customer organisation.
 #[derive(Clone, Debug)]
-pub struct TenantNode(pub(super) Tenant);
+pub struct TenantNode {
+    row: Tenant,
+    /// What was read with its row, where that was more.
+    reading: Option<Arc<Reading>>,
+}
+
+impl From<Tenant> for TenantNode {
+    fn from(row: Tenant) -> Self {
+        Self { row, reading: None }
+    }
+}
+
+impl From<Arc<Reading>> for TenantNode {
+    fn from(reading: Arc<Reading>) -> Self {
+        Self { row: reading.tenant.clone(), reading: Some(reading) }
+    }
+}
 
 impl TenantNode {
-    fn subject(&self) -> Result<Subject, Fault> {
-        Ok(Subject { tenant: self.0.id, zone: Zone::named(&self.0.time_zone)? })
+    /// Its figures and the row they go with; none when the tenant has gone meanwhile.
+    async fn reading(&self, context: &Context<'_>) -> Result<Option<Arc<Reading>>, Fault> {
+        match &self.reading {
+            Some(reading) => Ok(Some(reading.clone())),
+            None => loaders(context).reading(self.row.id).await,
+        }
     }
+}
 
-    async fn figures(&self, context: &Context<'_>) -> Result<Option<std::sync::Arc<Stats>>, Fault> {
-        loaders(context).stats(self.subject()?).await
+/// The figures of a reading; without them its zone is unknown.
+fn figures(reading: &Reading) -> Result<&Stats, Fault> {
+    match &reading.stats {
+        Some(stats) => Ok(stats),
+        None => Err(usage::Error::UnknownZone(reading.tenant.time_zone.clone()).into()),
     }
 }
 
@@ -52,12 +78,12 @@ impl TenantNode {
 impl TenantNode {
     /// Identifies the tenant.
     async fn id(&self) -> ID {
-        self.0.id.into()
+        self.row.id.into()
     }
 
     /// What people call it. Not unique.
     async fn name(&self) -> &str {
-        &self.0.name
+        &self.row.name
     }
 
     /// Whether it works.
@@ -65,37 +91,37 @@ impl TenantNode {
     async fn status(&self) -> async_graphql::Result<TenantStatus> {
         let unknown =
             || Fault::new(super::Code::Internal, "the tenant's status is none that the gateway knows");
-        Ok(Status::of(&self.0.status).ok_or_else(unknown)?.into())
+        Ok(Status::of(&self.row.status).ok_or_else(unknown)?.into())
     }
 
     /// IANA name of the zone whose days and months its statistics follow.
     async fn time_zone(&self) -> &str {
-        &self.0.time_zone
+        &self.row.time_zone
     }
 
     /// The commercial plan, in the platform's own words.
     async fn plan(&self) -> Option<&str> {
-        self.0.plan.as_deref()
+        self.row.plan.as_deref()
     }
 
     /// Calls included a month. Null: unlimited.
     async fn monthly_call_limit(&self) -> Option<i32> {
-        self.0.monthly_call_limit
+        self.row.monthly_call_limit
     }
 
     /// Calls allowed at the same time. Null: unlimited.
     async fn max_concurrent_calls(&self) -> Option<i32> {
-        self.0.max_concurrent_calls
+        self.row.max_concurrent_calls
     }
 
     /// When it was created.
     async fn created_at(&self) -> DateTime {
-        DateTime(self.0.created_at)
+        DateTime(self.row.created_at)
     }
 
     /// When its own fields last changed.
     async fn updated_at(&self) -> DateTime {
-        DateTime(self.0.updated_at)
+        DateTime(self.row.updated_at)
     }
 
     /// When a scheduled deletion will begin. Null when none is scheduled.
@@ -106,20 +132,20 @@ impl TenantNode {
     /// Usage, performance and billing figures of the present day and month. Null only together with
     /// an error.
     async fn stats(&self, context: &Context<'_>) -> Option<async_graphql::Result<TenantStats>> {
-        let stats = match self.figures(context).await {
-            Ok(stats) => stats?,
-            Err(fault) => return Some(Err(fault.into())),
+        let read = async {
+            let Some(reading) = self.reading(context).await? else { return Ok(None) };
+            TenantStats::new(self.row.id.into(), figures(&reading)?).map(Some)
         };
-        Some(TenantStats::new(self.0.id.into(), &stats).map_err(Into::into))
+        read.await.map_err(|fault: Fault| fault.into()).transpose()
     }
 
     /// How much of its limits the tenant has used. Null only together with an error.
     async fn quota(&self, context: &Context<'_>) -> Option<async_graphql::Result<TenantQuota>> {
-        let stats = match self.figures(context).await {
-            Ok(stats) => stats?,
-            Err(fault) => return Some(Err(fault.into())),
+        let read = async {
+            let Some(reading) = self.reading(context).await? else { return Ok(None) };
+            TenantQuota::new(&Quota::of(&reading.tenant, figures(&reading)?)).map(Some)
         };
-        Some(TenantQuota::new(&Quota::of(&stats)).map_err(Into::into))
+        read.await.map_err(|fault: Fault| fault.into()).transpose()
     }
 
     /// Figures of the days from `from` to `to`, both inclusive, bucket by bucket: at most 2,000
@@ -132,7 +158,7 @@ impl TenantNode {
         #[graphql(desc = "How wide a bucket is.")] granularity: UsageGranularity,
     ) -> Option<async_graphql::Result<TenantUsage>> {
         let read = async {
-            let Subject { tenant, zone } = self.subject()?;
+            let (tenant, zone) = (self.row.id, Zone::named(&self.row.time_zone)?);
             let request =
                 SeriesRequest { tenant, zone, from: from.0, to: to.0, granularity: granularity.into() };
             // What is wrong with this range is told here, not by a batch that others share.
@@ -152,15 +178,15 @@ impl TenantNode {
             require(context, Action::PreviewDeletion, "preview a deletion")?;
             let parts = parts(context);
             let now = parts.clock.now();
-            let preview = deletion::preview(&parts.database, &parts.reader, self.0.id, now).await?;
-            DeletionPreview::new(self.0.id.into(), &preview)
+            let preview = deletion::preview(&parts.database, &parts.reader, self.row.id, now).await?;
+            DeletionPreview::new(self.row.id.into(), &preview)
         };
         Some(read.await.map_err(Into::into))
     }
 
     /// The tenant's newest deletion. Null also when there is none.
     async fn deletion(&self, context: &Context<'_>) -> Option<async_graphql::Result<TenantDeletion>> {
-        match loaders(context).newest_deletion(self.0.id).await {
+        match loaders(context).newest_deletion(self.row.id).await {
             Ok(deletion) => Some(Ok(TenantDeletion(deletion?))),
             Err(fault) => Some(Err(fault.into())),
         }

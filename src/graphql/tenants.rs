@@ -99,7 +99,7 @@ impl TenantConnection {
     /// The tenants of the page with their places in the list.
     async fn edges(&self) -> Vec<TenantEdge> {
         let edge = |(cursor, tenant): &(Cursor, Tenant)| TenantEdge {
-            node: TenantNode(tenant.clone()),
+            node: tenant.clone().into(),
             cursor: cursor.encode(),
         };
         self.page.edges.iter().map(edge).collect()
@@ -107,7 +107,7 @@ impl TenantConnection {
 
     /// The tenants of the page.
     async fn nodes(&self) -> Vec<TenantNode> {
-        self.page.edges.iter().map(|(_, tenant)| TenantNode(tenant.clone())).collect()
+        self.page.edges.iter().map(|(_, tenant)| tenant.clone().into()).collect()
     }
 
     /// Where the page stands in the list.

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, Object};
 
-use super::{request::loaders, scalar::DateTime, tenant::TenantNode};
+use super::{request::tenant_node, scalar::DateTime, tenant::TenantNode};
 use crate::auth;
 
 /// What a token allows.
@@ -54,8 +54,8 @@ impl Viewer {
     /// The one tenant that the token is for. Null for admins and support, and when it no longer
     /// exists.
     async fn tenant(&self, context: &Context<'_>) -> Option<async_graphql::Result<TenantNode>> {
-        match loaders(context).tenant(self.own_tenant()?).await {
-            Ok(tenant) => Some(Ok(TenantNode(tenant?))),
+        match tenant_node(context, self.own_tenant()?).await {
+            Ok(tenant) => Some(Ok(tenant?)),
             Err(fault) => Some(Err(fault.into())),
         }
     }

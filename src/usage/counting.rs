@@ -3,34 +3,36 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{DbBackend, Statement};
+use uuid::Uuid;
 
 use super::{
     Reader,
     columns::{SUMS, sums_of_calls},
-    reading::Window,
+    reading::Windows,
 };
 use crate::database::{Column, Sql};
 
 impl Reader {
     /// The statement that reads calls.
-    pub(super) fn counted(&self, windows: &[Window], as_of: DateTime<Utc>) -> Statement {
+    pub(super) fn counting(&self, windows: &[(Uuid, Windows)], as_of: DateTime<Utc>) -> Statement {
         let backend = self.database.backend();
         let mut sql = Sql::new(backend);
-        let tenants: Vec<_> = windows.iter().map(|window| window.subject.tenant).collect();
+        let tenants: Vec<_> = windows.iter().map(|(tenant, _)| *tenant).collect();
         let these = sql.bind_ids(&tenants);
-        let instants =
-            |pick: fn(&Window) -> DateTime<Utc>| Column::Instants(windows.iter().map(pick).collect());
+        let instants = |pick: fn(&Windows) -> DateTime<Utc>| {
+            Column::Instants(windows.iter().map(|(_, w)| pick(w)).collect())
+        };
         let bounds = sql.bind_table(
             "w",
             vec![
                 ("tenant_id", Column::Ids(tenants)),
-                ("day_start", instants(|window| window.today.start)),
-                ("day_end", instants(|window| window.today.end)),
-                ("month_start", instants(|window| window.month.start)),
-                ("month_end", instants(|window| window.month.end)),
+                ("day_start", instants(|w| w.today.start)),
+                ("day_end", instants(|w| w.today.end)),
+                ("month_start", instants(|w| w.month.start)),
+                ("month_end", instants(|w| w.month.end)),
             ],
         );
-        // See the ranges of the roll-ups.
+        // SQLite keeps the order of a cross join; PostgreSQL finds it.
         let (join, also) = match backend {
             DbBackend::Sqlite => ("CROSS JOIN", String::new()),
             _ => ("JOIN", format!(" WHERE c.tenant_id {these}")),
@@ -46,7 +48,7 @@ impl Reader {
                FROM {bounds} {join} calls c ON c.tenant_id = w.tenant_id \
                  AND c.started_at >= w.month_start AND c.started_at < w.month_end{also} \
                GROUP BY c.tenant_id) \
-             SELECT {columns}, {} FROM tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}",
+             SELECT {columns}, coalesce(m.calls_today, 0) AS calls_today, {} FROM tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}",
             sums_of_calls(backend),
             given.join(", "),
         );

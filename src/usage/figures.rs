@@ -78,10 +78,6 @@ pub struct Stats {
     pub active_calls: i64,
     /// The latest start of all time.
     pub last_call_at: Option<DateTime<Utc>>,
-    /// Calls included a month.
-    pub monthly_call_limit: Option<i32>,
-    /// Calls allowed at the same time.
-    pub max_concurrent_calls: Option<i32>,
 }
 
 /// How much of its limits a tenant has used.
@@ -134,11 +130,11 @@ impl QuotaState {
 impl Quota {
     /// The quota part of a reading.
     #[must_use]
-    pub fn of(stats: &Stats) -> Self {
+    pub fn of(tenant: &entity::tenants::Model, stats: &Stats) -> Self {
         Self {
-            monthly_call_limit: stats.monthly_call_limit,
+            monthly_call_limit: tenant.monthly_call_limit,
             calls_used: stats.figures.calls,
-            max_concurrent_calls: stats.max_concurrent_calls,
+            max_concurrent_calls: tenant.max_concurrent_calls,
             active_calls: stats.active_calls,
             resets_at: stats.month.end,
             as_of: stats.as_of,

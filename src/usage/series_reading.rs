@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{
     Bucket, Error, Figures, Reader, Series, SeriesRequest,
     columns::{SUMS, buckets_of_calls, figures_from, sums_of_calls},
+    parts::{By, Parts},
     ranges::cover,
-    reading::Parts,
 };
 use crate::database::{self, Sql};
 
@@ -128,10 +128,10 @@ fn parts(open: &[Open]) -> Result<(Parts, Parts), Error> {
             let number = i32::try_from(number).map_err(|_| Error::OutOfRange("the number of buckets"))?;
             let covered = cover(bucket.span)?;
             for part in covered.quarter_hours.into_iter().flatten() {
-                quarter_hours.push(open.request.tenant, number, part);
+                quarter_hours.push(By::Tenant(open.request.tenant), number, part);
             }
             if let Some(part) = covered.days {
-                days.push(open.request.tenant, number, part);
+                days.push(By::Tenant(open.request.tenant), number, part);
             }
         }
     }

@@ -68,7 +68,8 @@ impl SetTenantStatus {
         let parts = parts(context);
         let changed = tenant::set_status(&parts.database, id, status, parts.clock.now()).await;
         let changed = changed.map_err(Fault::from)?;
-        let tenant = tenant::find(&parts.database, &[id]).await.map_err(Fault::from)?.pop().map(TenantNode);
+        let tenant =
+            tenant::find(&parts.database, &[id]).await.map_err(Fault::from)?.pop().map(TenantNode::from);
         let error = match (changed, &tenant) {
             (true, _) => None,
             (false, Some(_)) => Some(UserError::new(
