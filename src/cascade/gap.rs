@@ -23,6 +23,15 @@ pub enum GapKind {
     /// A key from a table of the plan to itself, or to `tenants` from `tenants`, that does not carry
     /// the tenant.
     CrossingSelfReference(String),
+    /// A foreign key, by these columns, that concerns one partition and not the whole of its table.
+    PartialKey {
+        /// The columns of the key.
+        columns: String,
+        /// The partition.
+        partition: String,
+    },
+    /// Foreign keys lead from it to a tenant, but it is not among the tables that may be erased from.
+    Unlisted,
     /// Tables that refer to each other in a circle.
     Cycle(String),
     /// No index leads to a tenant's rows in a table that is not small.
@@ -53,6 +62,14 @@ impl Gap {
             GapKind::CrossingSelfReference(column) => {
                 format!("a row can refer by {column} to a row of another tenant in the same table")
             }
+            GapKind::PartialKey { columns, partition } => format!(
+                "its foreign key by {columns} concerns the partition {partition} alone; rows of the other \
+                 partitions could be left behind, or taken along"
+            ),
+            GapKind::Unlisted => {
+                "foreign keys lead from it to a tenant, but it is no table that a deletion may erase from"
+                    .to_owned()
+            }
             GapKind::Cycle(tables) => format!("foreign keys form a circle: {tables}"),
             GapKind::NoIndex(columns) => {
                 format!("no index leads with {columns}, so that erasing would read the whole table")
@@ -81,6 +98,10 @@ impl Gap {
                     .to_owned()
             }
             GapKind::CrossingSelfReference(_) => "let the foreign key carry tenant_id on both sides".to_owned(),
+            GapKind::PartialKey { .. } => {
+                "let the foreign key be between whole tables, or detach the partition".to_owned()
+            }
+            GapKind::Unlisted => "drop its foreign key".to_owned(),
             GapKind::Cycle(_) => "drop one of these foreign keys, or move it to a table of its own".to_owned(),
             GapKind::NoIndex(columns) => format!("create an index that leads with {columns}"),
             GapKind::NotDeletable => "grant SELECT and DELETE on it to the gateway's database user".to_owned(),

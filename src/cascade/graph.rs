@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Gap, GapKind, Plan, Step,
-    catalogue::{Catalogue, ForeignKey, ROOT, Table, TableName, quote},
+    catalogue::{Catalogue, ForeignKey, PartialKey, ROOT, Table, TableName, quote},
 };
 
 /// How a row of a table belongs to its tenant.
@@ -40,10 +40,14 @@ pub(super) fn plan(catalogue: &Catalogue) -> Plan {
         let Some(anchor) = anchors.get(&name) else { continue };
         let table = catalogue.tables.iter().find(|table| table.name == name);
         let readable = table.is_some_and(|table| table.deletable && !table.filtered);
+        if table.is_none() {
+            gaps.push(Gap::new(&name, None, GapKind::Unlisted));
+        }
         steps.push(Step { by: by(anchor), condition: condition(anchor, &anchors), readable, table: name });
     }
     steps.reverse();
     gaps.extend(self_references(catalogue, &members, &anchors));
+    gaps.extend(partial_keys(catalogue, &members));
     gaps.extend(table_gaps(catalogue, &members));
     Plan { steps, gaps }
 }
@@ -202,6 +206,21 @@ fn self_references(
                 key.child_columns.first().map(String::as_str),
                 GapKind::CrossingSelfReference(columns),
             )
+        })
+        .collect()
+}
+
+/// Keys of one partition that lead to a tenant. What is true of a partition's rows need not be true of
+/// the whole table's, and a step erases from whole tables.
+fn partial_keys(catalogue: &Catalogue, members: &BTreeSet<TableName>) -> Vec<Gap> {
+    let leading = catalogue.partial_keys.iter().filter(|partial| members.contains(&partial.key.parent));
+    leading
+        .map(|PartialKey { key, partition }| {
+            let kind = GapKind::PartialKey {
+                columns: key.child_columns.join(", "),
+                partition: partition.to_string(),
+            };
+            Gap::new(&key.child, key.child_columns.first().map(String::as_str), kind)
         })
         .collect()
 }

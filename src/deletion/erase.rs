@@ -1,6 +1,9 @@
 //! Erases a tenant in one transaction, and keeps the record in the same one.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
@@ -12,7 +15,7 @@ use super::{
     store::{self, Remembered},
 };
 use crate::{
-    cascade::{self, Plan},
+    cascade::{self, Plan, TableName},
     clock::Clock,
     database::{self, Database, Sql},
     usage,
@@ -126,7 +129,8 @@ impl Eraser {
     ) -> Result<Deletion, Error> {
         let started_at = self.clock.now();
         let objects = cascade::objects(transaction, plan, request.tenant).await?;
-        let planned = cascade::count(transaction, plan, request.tenant).await?;
+        let planned: HashMap<TableName, i64> =
+            cascade::count(transaction, plan, request.tenant).await?.into_iter().collect();
         mark(transaction, request.tenant).await?;
         let erased = cascade::erase(transaction, plan, request.tenant).await?;
         if let Some(table) = cascade::remaining(transaction, plan, request.tenant).await? {
@@ -146,12 +150,12 @@ impl Eraser {
             finished_at: Some(self.clock.now()),
             objects_planned: objects.count,
         };
-        let tables: Vec<_> = planned
+        let tables: Vec<_> = erased
             .into_iter()
-            .zip(erased)
-            .map(|((table, rows_planned), (_, rows_erased))| TableProgress {
+            .map(|(table, rows_erased)| TableProgress {
                 name: table.to_string(),
-                rows_planned,
+                // A plan without a gap has counted every table that it erases from.
+                rows_planned: planned.get(&table).copied().unwrap_or_default(),
                 rows_erased,
             })
             .collect();

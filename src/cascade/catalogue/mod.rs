@@ -73,6 +73,14 @@ pub(super) struct ForeignKey {
     pub(super) parent_columns: Vec<String>,
 }
 
+/// A foreign key that a partition has, or is referred to by, and the rest of its table does not.
+#[derive(Clone, Debug)]
+pub(super) struct PartialKey {
+    /// Its parent is the whole table.
+    pub(super) key: ForeignKey,
+    pub(super) partition: TableName,
+}
+
 /// A materialised view and a table that it is made from.
 #[derive(Clone, Debug)]
 pub(super) struct Materialised {
@@ -85,6 +93,7 @@ pub(super) struct Materialised {
 pub(super) struct Catalogue {
     pub(super) tables: Vec<Table>,
     pub(super) keys: Vec<ForeignKey>,
+    pub(super) partial_keys: Vec<PartialKey>,
     pub(super) materialised: Vec<Materialised>,
 }
 
