@@ -39,7 +39,7 @@ pub(super) fn plan(catalogue: &Catalogue) -> Plan {
         }
         let Some(anchor) = anchors.get(&name) else { continue };
         let table = catalogue.tables.iter().find(|table| table.name == name);
-        let readable = table.is_some_and(|table| table.deletable && !table.filtered);
+        let readable = table.is_some_and(|table| table.readable && !table.filtered);
         if table.is_none() {
             gaps.push(Gap::new(&name, None, GapKind::Unlisted));
         }
@@ -242,9 +242,10 @@ fn table_gaps(catalogue: &Catalogue, members: &BTreeSet<TableName>) -> Vec<Gap> 
             gaps.push(Gap::new(&table.name, Some("tenant_id"), GapKind::NoForeignKey));
         }
     }
-    for table in catalogue.tables.iter().filter(|table| members.contains(&table.name)) {
-        if !table.deletable {
-            gaps.push(Gap::new(&table.name, None, GapKind::NotDeletable));
+    let planned = catalogue.tables.iter().filter(|table| members.contains(&table.name));
+    for table in planned.chain(&catalogue.records) {
+        if !table.missing.is_empty() {
+            gaps.push(Gap::new(&table.name, None, GapKind::NotGranted(table.missing.join(" and "))));
         }
         if table.filtered {
             gaps.push(Gap::new(&table.name, None, GapKind::Filtered));

@@ -24,8 +24,20 @@ pub struct Objects {
     pub bytes: i64,
 }
 
-/// Makes policies that would hide rows an error, and every table of the plan safe from a change of
-/// its keys until the transaction ends. SQLite has neither.
+/// Makes policies that would hide rows an error until the transaction ends. SQLite has none.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn see_all<C: ConnectionTrait>(connection: &C) -> Result<(), database::Error> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared("SET LOCAL row_security = off").await?;
+    }
+    Ok(())
+}
+
+/// Makes every table of the plan safe from a change of its keys until the transaction ends. SQLite
+/// lets nobody else write anyway.
 ///
 /// # Errors
 ///
@@ -33,7 +45,6 @@ pub struct Objects {
 pub async fn lock<C: ConnectionTrait>(connection: &C, plan: &Plan) -> Result<(), database::Error> {
     if connection.get_database_backend() == DbBackend::Postgres {
         let tables: Vec<_> = plan.steps.iter().map(|step| step.table.quoted()).collect();
-        connection.execute_unprepared("SET LOCAL row_security = off").await?;
         connection
             .execute_unprepared(&format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", tables.join(", ")))
             .await?;

@@ -75,7 +75,7 @@ impl Eraser {
         let _place = self.places.acquire().await;
         let (mut wait, begun) = (BACKOFF, Instant::now());
         for attempt in 1..=ATTEMPTS {
-            match self.attempt(request, subject).await {
+            match self.explained(self.attempt(request, subject).await).await {
                 Err(Error::Database(database::Error::Contention(_) | database::Error::Duplicate(_)))
                     if attempt < ATTEMPTS && begun.elapsed() < PATIENCE =>
                 {
@@ -92,11 +92,22 @@ impl Eraser {
         Err(Refusal::Busy.into())
     }
 
+    /// What the database refused because of a gap is told as the gap: a tenant's row, or a record, that
+    /// the gateway may not see keeps an attempt from getting as far as its plan.
+    async fn explained(&self, outcome: Result<Deletion, Error>) -> Result<Deletion, Error> {
+        let Err(Error::Database(database::Error::Refused(reason))) = &outcome else { return outcome };
+        tracing::warn!(reason, "the database refused a deletion; looking for a gap that explains it");
+        let snapshot = self.database.snapshot().await?;
+        let gap = incomplete(&cascade::plan(&snapshot).await?);
+        gap.map_or(outcome, |refusal| Err(refusal.into()))
+    }
+
     async fn attempt(&self, request: &Request, subject: &str) -> Result<Deletion, Error> {
         let transaction = self.database.begin().await?;
         if self.database.backend() == DbBackend::Postgres {
             transaction.execute_unprepared(LOCK_TIMEOUT).await.map_err(database::Error::from)?;
         }
+        cascade::see_all(&transaction).await?;
         if let Some(deletion) = repeated(&transaction, request, subject).await? {
             return Ok(deletion);
         }
@@ -241,9 +252,8 @@ async fn mark(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<(), dat
 /// The plan, when it has no gap, is the one the caller has seen and cannot change any more.
 async fn settled_plan(transaction: &DatabaseTransaction, request: &Request) -> Result<Plan, Error> {
     let plan = cascade::plan(transaction).await?;
-    if let Some(gap) = plan.gaps.first() {
-        let first = format!("{}: {}", gap.table, gap.reason());
-        return Err(Refusal::PlanIncomplete { count: plan.gaps.len(), first }.into());
+    if let Some(refusal) = incomplete(&plan) {
+        return Err(refusal.into());
     }
     let digest = plan.digest();
     if request.plan_digest.as_ref().is_some_and(|seen| *seen != digest) {
@@ -257,6 +267,13 @@ async fn settled_plan(transaction: &DatabaseTransaction, request: &Request) -> R
         );
     }
     Ok(locked)
+}
+
+/// The refusal of a plan that has a gap.
+fn incomplete(plan: &Plan) -> Option<Refusal> {
+    let gap = plan.gaps.first()?;
+    let first = format!("{}: {}", gap.table, gap.reason());
+    Some(Refusal::PlanIncomplete { count: plan.gaps.len(), first })
 }
 
 /// A version 7 UUID of that instant: ids made later sort later.

@@ -21,3 +21,4 @@ mod support;
 mod tidy;
 mod tokens;
 mod windows;
+mod withheld;

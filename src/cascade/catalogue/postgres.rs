@@ -6,12 +6,16 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use super::{Catalogue, ForeignKey, Materialised, PartialKey, Table, TableName};
 use crate::database;
 
-/// Tables, partitioned ones as a whole, outside the system's schemas.
+/// Tables, partitioned ones as a whole, outside the system's schemas. Of updates only that of a status
+/// matters.
 const TABLES: &str = "
 SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
     (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-    has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'DELETE') AS deletable,
+    has_schema_privilege(n.oid, 'USAGE') AS reachable,
+    ARRAY(SELECT word FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) word WHERE has_table_privilege(c.oid, word))
+    || ARRAY(SELECT 'UPDATE' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'status'
+        AND NOT a.attisdropped AND has_column_privilege(c.oid, a.attnum, 'UPDATE')) AS granted,
     row_security_active(c.oid) AS filtered
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
@@ -75,11 +79,16 @@ ORDER BY 1, 2, 3, 4";
 pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue, database::Error> {
     let mut catalogue = Catalogue::default();
     for row in query(connection, TABLES).await? {
+        let name = name(&row, "schema", "name")?;
+        let (reachable, granted): (bool, Vec<String>) =
+            (row.try_get_by("reachable")?, row.try_get_by("granted")?);
+        let missing = missing(&name, reachable, &granted);
         catalogue.tables.push(Table {
-            name: name(&row, "schema", "name")?,
+            name,
             columns: row.try_get_by("columns")?,
             indexes: Vec::new(),
-            deletable: row.try_get_by("deletable")?,
+            missing,
+            readable: reachable && granted.iter().any(|word| word == "SELECT"),
             filtered: row.try_get_by("filtered")?,
         });
     }
@@ -111,6 +120,15 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
         });
     }
     Ok(catalogue)
+}
+
+/// What a deletion needs of the table and is not granted.
+fn missing(table: &TableName, reachable: bool, granted: &[String]) -> Vec<String> {
+    let lacking: Vec<_> =
+        table.needs().iter().filter(|word| !granted.iter().any(|known| known == *word)).copied().collect();
+    let on_schema = (!reachable).then(|| "USAGE on its schema".to_owned());
+    let on_table = (!lacking.is_empty()).then(|| format!("{} on it", lacking.join(", ")));
+    on_schema.into_iter().chain(on_table).collect()
 }
 
 async fn query<C: ConnectionTrait>(connection: &C, sql: &str) -> Result<Vec<QueryResult>, database::Error> {

@@ -40,7 +40,8 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
                 name: TableName { schema: None, name },
                 columns: vec![column],
                 indexes: Vec::new(),
-                deletable: true,
+                missing: Vec::new(),
+                readable: true,
                 filtered: false,
             });
         }
