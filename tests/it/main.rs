@@ -13,6 +13,7 @@ mod http;
 mod key_sets;
 mod lists;
 mod live;
+mod obstacles;
 mod plans;
 mod playground;
 mod recount;

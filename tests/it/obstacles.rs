@@ -1,0 +1,55 @@
+//! What stands in the way of a change for a moment or for good, and how that is told.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::{Rows, TenantRow, TestApp, Token, on_both};
+
+const SET_STATUS: &str = "mutation ($input: SetTenantStatusInput!) { setTenantStatus(input: $input) {
+    tenant { id status } userErrors { code message field } } }";
+
+/// A transaction that holds the tenant's row.
+async fn hold(app: &TestApp, tenant: Uuid) -> DatabaseTransaction {
+    let holder = app.database.begin().await.expect("a transaction");
+    let sql = "UPDATE tenants SET plan = 'held' WHERE id = $1";
+    let hold = Statement::from_sql_and_values(app.backend(), sql, [tenant.into()]);
+    holder.execute_raw(hold).await.expect("a held row");
+    holder
+}
+
+#[tokio::test]
+async fn a_status_that_others_hold_is_busy_and_the_gateway_answers_meanwhile() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let holder = hold(&app, tenant).await;
+        let variables = json!({ "input": { "tenantId": tenant, "status": "INACTIVE" } });
+        // SQLite has one writer whoever waits; on PostgreSQL more wait than there are connections.
+        let waiting = if app.backend() == DbBackend::Sqlite { 1 } else { 40 };
+        let asked = futures_util::future::join_all(
+            (0..waiting).map(|_| app.post(Token::Admin, SET_STATUS, variables.clone())),
+        );
+        let read = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let read = app.admin("{ tenants { totalCount } }", json!({}));
+            let read = tokio::time::timeout(Duration::from_secs(2), read).await.expect("an answer in time");
+            assert_eq!(read["tenants"]["totalCount"], 1);
+        };
+        let limit = Duration::from_secs(20);
+        let (answers, ()) =
+            tokio::time::timeout(limit, async { tokio::join!(asked, read) }).await.expect("an end");
+        for answer in answers {
+            let payload = &answer.body["data"]["setTenantStatus"];
+            assert_eq!(payload["userErrors"][0]["code"], "BUSY", "{answer:?}");
+            assert!(payload["userErrors"][0]["message"].as_str().expect("a sentence").contains("status"));
+            assert_eq!(payload["tenant"], json!({ "id": tenant, "status": "ACTIVE" }));
+        }
+        holder.rollback().await.expect("an end");
+        let payload = app.admin(SET_STATUS, variables).await["setTenantStatus"].clone();
+        assert_eq!(payload["tenant"]["status"], "INACTIVE", "{payload}");
+        assert_eq!(payload["userErrors"], json!([]));
+    })
+    .await;
+}
