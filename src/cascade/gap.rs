@@ -25,6 +25,8 @@ pub enum GapKind {
     /// A key from a table of the plan to itself, or to `tenants` from `tenants`, that does not carry
     /// the tenant.
     CrossingSelfReference(String),
+    /// A key from a table to itself, by these columns, that lets no row go before those that refer to it.
+    RowByRow(String),
     /// A foreign key, by these columns, that concerns one partition and not the whole of its table.
     PartialKey {
         /// The columns of the key.
@@ -77,6 +79,10 @@ impl GapKind {
             Self::CrossingSelfReference(column) => {
                 format!("a row can refer by {column} to a row of another tenant in the same table")
             }
+            Self::RowByRow(columns) => format!(
+                "rows refer to one another by {columns} with ON DELETE RESTRICT, and this database checks that row \
+                 by row"
+            ),
             Self::PartialKey { columns, partition } => format!(
                 "its foreign key by {columns} concerns the partition {partition} alone; rows of the other \
                  partitions could be left behind, or taken along"
@@ -111,6 +117,7 @@ impl GapKind {
                     .to_owned()
             }
             Self::CrossingSelfReference(_) => "let the foreign key carry tenant_id on both sides".to_owned(),
+            Self::RowByRow(_) => "let the foreign key be ON DELETE NO ACTION, or CASCADE".to_owned(),
             Self::PartialKey { .. } => {
                 "let the foreign key be between whole tables, or detach the partition".to_owned()
             }

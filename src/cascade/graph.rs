@@ -179,13 +179,14 @@ fn condition(anchor: &Anchor, anchors: &BTreeMap<TableName, Anchor>) -> String {
     }
 }
 
-/// Keys from a table to itself that can lead from one tenant to another.
+/// Keys from a table to itself that can lead from one tenant to another, or that keep its rows from being
+/// erased together.
 fn self_references(
     catalogue: &Catalogue,
     members: &BTreeSet<TableName>,
     anchors: &BTreeMap<TableName, Anchor>,
 ) -> Vec<Gap> {
-    let crossing = |key: &&ForeignKey| match anchors.get(&key.child) {
+    let crossing = |key: &ForeignKey| match anchors.get(&key.child) {
         // The tenant's column must refer to itself.
         Some(Anchor::Column(tenant)) => !key
             .child_columns
@@ -194,20 +195,15 @@ fn self_references(
             .any(|(child, parent)| child == tenant && parent == tenant),
         _ => true,
     };
-    catalogue
-        .keys
-        .iter()
-        .filter(|key| key.child == key.parent && members.contains(&key.child))
-        .filter(crossing)
-        .map(|key| {
-            let columns = key.child_columns.join(", ");
-            Gap::new(
-                &key.child,
-                key.child_columns.first().map(String::as_str),
-                GapKind::CrossingSelfReference(columns),
-            )
-        })
-        .collect()
+    let own = catalogue.keys.iter().filter(|key| key.child == key.parent && members.contains(&key.child));
+    own.flat_map(|key| {
+        let columns = || key.child_columns.join(", ");
+        let crossing = crossing(key).then(|| GapKind::CrossingSelfReference(columns()));
+        let row_by_row = key.row_by_row.then(|| GapKind::RowByRow(columns()));
+        let first = key.child_columns.first().map(String::as_str);
+        crossing.into_iter().chain(row_by_row).map(move |kind| Gap::new(&key.child, first, kind))
+    })
+    .collect()
 }
 
 /// Keys of one partition that lead to a tenant. What is true of a partition's rows need not be true of

@@ -6,7 +6,10 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Rows, TenantRow, TestApp, Token, on_both};
+use crate::{
+    deletion::delete,
+    support::{Rows, TenantRow, TestApp, Token, id, on_both},
+};
 
 const SET_STATUS: &str = "mutation ($input: SetTenantStatusInput!) { setTenantStatus(input: $input) {
     tenant { id status } userErrors { code message field } } }";
@@ -50,6 +53,34 @@ async fn a_status_that_others_hold_is_busy_and_the_gateway_answers_meanwhile() {
         let payload = app.admin(SET_STATUS, variables).await["setTenantStatus"].clone();
         assert_eq!(payload["tenant"]["status"], "INACTIVE", "{payload}");
         assert_eq!(payload["userErrors"], json!([]));
+    })
+    .await;
+}
+
+/// On SQLite such a key is checked row by row; PostgreSQL looks when the statement ends.
+#[tokio::test]
+async fn rows_that_restrict_one_another_are_a_gap_where_they_cannot_be_erased() {
+    on_both(async |app| {
+        let kind = if app.backend() == DbBackend::Sqlite { "blob" } else { "uuid" };
+        let tenant = app.tenant(TenantRow::default()).await;
+        let table = format!(
+            "CREATE TABLE tree (tenant_id {kind} NOT NULL REFERENCES tenants (id), id {kind} NOT NULL, \
+             parent {kind}, PRIMARY KEY (tenant_id, id), \
+             FOREIGN KEY (tenant_id, parent) REFERENCES tree (tenant_id, id) ON DELETE RESTRICT)"
+        );
+        app.sql(&table, []).await;
+        let (top, leaf) = (id(), id());
+        app.sql("INSERT INTO tree VALUES ($1, $2, NULL)", [tenant.into(), top.into()]).await;
+        app.sql("INSERT INTO tree VALUES ($1, $2, $3)", [tenant.into(), leaf.into(), top.into()]).await;
+        let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        if app.backend() == DbBackend::Sqlite {
+            assert_eq!(payload["userErrors"][0]["code"], "PLAN_INCOMPLETE", "{payload}");
+            let message = payload["userErrors"][0]["message"].as_str().expect("a sentence");
+            assert!(message.contains("tree") && message.contains("RESTRICT"), "{message}");
+            assert_eq!(app.number("SELECT count(*) FROM tree", []).await, 2);
+        } else {
+            assert_eq!(payload["deletion"]["status"], "DELETED", "{payload}");
+        }
     })
     .await;
 }

@@ -93,6 +93,8 @@ pub(super) struct ForeignKey {
     pub(super) child_columns: Vec<String>,
     pub(super) parent: TableName,
     pub(super) parent_columns: Vec<String>,
+    /// Whether a row cannot go before the rows that refer to it, even when one statement deletes both.
+    pub(super) row_by_row: bool,
 }
 
 /// A foreign key that a partition has, or is referred to by, and the rest of its table does not.
@@ -144,6 +146,7 @@ fn implied_keys() -> [ForeignKey; 2] {
         child_columns: vec!["tenant_id".to_owned()],
         parent: TableName { schema: None, name: parent.to_owned() },
         parent_columns: vec![parent_column.to_owned()],
+        row_by_row: false,
     };
     [key(DELTAS, ROOT, "id"), key("calls", DELTAS, "tenant_id")]
 }

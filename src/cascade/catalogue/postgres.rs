@@ -105,6 +105,8 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
             child_columns: row.try_get_by("child_columns")?,
             parent: name(&row, "parent_schema", "parent_name")?,
             parent_columns: row.try_get_by("parent_columns")?,
+            // Even RESTRICT is checked when the statement ends.
+            row_by_row: false,
         };
         if row.try_get_by::<Option<String>, _>("partition_name")?.is_some() {
             let partition = name(&row, "partition_schema", "partition_name")?;
