@@ -1,9 +1,6 @@
 //! Erases a tenant in one transaction, and keeps the record in the same one.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
@@ -15,7 +12,7 @@ use super::{
     store::{self, Remembered},
 };
 use crate::{
-    cascade::{self, Plan, TableName},
+    cascade::{self, Erased, Erasure, Plan},
     clock::Clock,
     database::{self, Database, Sql},
     usage,
@@ -76,9 +73,11 @@ impl Eraser {
         let (mut wait, begun) = (BACKOFF, Instant::now());
         for attempt in 1..=ATTEMPTS {
             match self.explained(self.attempt(request, subject).await).await {
-                Err(Error::Database(database::Error::Contention(_) | database::Error::Duplicate(_)))
-                    if attempt < ATTEMPTS && begun.elapsed() < PATIENCE =>
-                {
+                // Rows that remain may have appeared behind the walk: the next one finds them.
+                Err(
+                    Error::Database(database::Error::Contention(_) | database::Error::Duplicate(_))
+                    | Error::Refused(Refusal::RowsKept { .. }),
+                ) if attempt < ATTEMPTS && begun.elapsed() < PATIENCE => {
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                 }
@@ -140,14 +139,12 @@ impl Eraser {
     ) -> Result<Deletion, Error> {
         let started_at = self.clock.now();
         let objects = cascade::objects(transaction, plan, request.tenant).await?;
-        let planned: HashMap<TableName, i64> =
-            cascade::count(transaction, plan, request.tenant).await?.into_iter().collect();
+        let planned = cascade::count(transaction, plan, request.tenant).await?;
         mark(transaction, request.tenant).await?;
-        let erased = cascade::erase(transaction, plan, request.tenant).await?;
-        if let Some(table) = cascade::remaining(transaction, plan, request.tenant).await? {
-            // A row appeared behind the walk: the next attempt begins anew and finds it.
-            return Err(database::Error::Contention(format!("rows remain in {table}")).into());
-        }
+        let erased = match cascade::erase(transaction, plan, request.tenant, &planned).await? {
+            Erasure::Done(erased) => erased,
+            Erasure::Kept(table) => return Err(Refusal::RowsKept { table: table.to_string() }.into()),
+        };
         let deletion = Deletion {
             id: new_id(started_at),
             tenant: request.tenant,
@@ -161,15 +158,12 @@ impl Eraser {
             finished_at: Some(self.clock.now()),
             objects_planned: objects.count,
         };
-        let tables: Vec<_> = erased
-            .into_iter()
-            .map(|(table, rows_erased)| TableProgress {
-                name: table.to_string(),
-                // A plan without a gap has counted every table that it erases from.
-                rows_planned: planned.get(&table).copied().unwrap_or_default(),
-                rows_erased,
-            })
-            .collect();
+        let progress = |Erased { table, planned, erased }: Erased| TableProgress {
+            name: table.to_string(),
+            rows_planned: planned,
+            rows_erased: erased,
+        };
+        let tables: Vec<_> = erased.into_iter().map(progress).collect();
         let digest = request.digest();
         let remembered = Remembered {
             plan_digest: &plan.digest(),

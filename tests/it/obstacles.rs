@@ -84,3 +84,47 @@ async fn rows_that_restrict_one_another_are_a_gap_where_they_cannot_be_erased() 
     })
     .await;
 }
+
+/// Keeps every row of a table from being deleted, by a trigger.
+async fn keep_rows(app: &TestApp, table: &str) {
+    if app.backend() == DbBackend::Sqlite {
+        let sql =
+            format!("CREATE TRIGGER keep_{table} BEFORE DELETE ON {table} BEGIN SELECT RAISE(IGNORE); END");
+        app.sql(&sql, []).await;
+        return;
+    }
+    let function = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    app.sql(function, []).await;
+    let trigger =
+        format!("CREATE TRIGGER keep_{table} BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION keep()");
+    app.sql(&trigger, []).await;
+}
+
+/// That nobody else is in the way is told: waiting would not help.
+#[tokio::test]
+async fn rows_that_a_trigger_keeps_are_told_as_such() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.platform(tenant).await;
+        // Agents cannot go while calls stay: the first table that keeps its rows is the one to name.
+        for table in ["activity_logs", "calls"] {
+            keep_rows(&app, table).await;
+            let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+            let error = &payload["userErrors"][0];
+            assert_eq!(error["code"], "PLAN_INCOMPLETE", "{payload}");
+            let message = error["message"].as_str().expect("a sentence");
+            assert!(message.contains(table) && message.contains("trigger"), "{message}");
+            assert_eq!(app.number("SELECT count(*) FROM call_recordings", []).await, 1, "nothing was erased");
+            assert_eq!(app.number("SELECT count(*) FROM tenants WHERE status = 'active'", []).await, 1);
+            let drop = if app.backend() == DbBackend::Sqlite {
+                format!("DROP TRIGGER keep_{table}")
+            } else {
+                "DROP FUNCTION keep CASCADE".to_owned()
+            };
+            app.sql(&drop, []).await;
+        }
+        let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        assert_eq!(payload["deletion"]["status"], "DELETED", "{payload}");
+    })
+    .await;
+}
