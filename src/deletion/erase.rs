@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::sync::Semaphore;
 use uuid::{NoContext, Timestamp, Uuid};
@@ -130,6 +130,11 @@ impl Eraser {
         Ok(deletion)
     }
 
+    /// The present instant as the record keeps it: told now and read later, it is the same.
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now().trunc_subsecs(6)
+    }
+
     async fn carry_out(
         &self,
         transaction: &DatabaseTransaction,
@@ -137,7 +142,7 @@ impl Eraser {
         request: &Request,
         subject: &str,
     ) -> Result<Deletion, Error> {
-        let started_at = self.clock.now();
+        let started_at = self.now();
         let objects = cascade::objects(transaction, plan, request.tenant).await?;
         let planned = cascade::count(transaction, plan, request.tenant).await?;
         mark(transaction, request.tenant).await?;
@@ -155,7 +160,7 @@ impl Eraser {
             is_forced: request.force,
             is_export_requested: false,
             started_at: Some(started_at),
-            finished_at: Some(self.clock.now()),
+            finished_at: Some(self.now()),
             objects_planned: objects.count,
         };
         let progress = |Erased { table, planned, erased }: Erased| TableProgress {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     deletion::delete,
-    support::{Rows, TenantRow, TestApp, Token, id, on_both},
+    support::{Rows, TenantRow, TestApp, Token, at, id, on_both},
 };
 
 const SET_STATUS: &str = "mutation ($input: SetTenantStatusInput!) { setTenantStatus(input: $input) {
@@ -125,6 +125,21 @@ async fn rows_that_a_trigger_keeps_are_told_as_such() {
         }
         let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
         assert_eq!(payload["deletion"]["status"], "DELETED", "{payload}");
+    })
+    .await;
+}
+
+/// The clock tells nanoseconds, the database keeps microseconds: every answer is what is kept.
+#[tokio::test]
+async fn a_deletion_is_told_the_same_every_time() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.clock.set(at("2026-03-18T12:00:00.123456789Z"));
+        let document = "mutation ($input: DeleteTenantInput!) { deleteTenant(input: $input) {
+            deletion { id requestedAt startedAt finishedAt } } }";
+        let ask = || app.admin(document, json!({ "input": { "tenantId": tenant, "confirmName": "Acme" } }));
+        let first = ask().await;
+        assert_eq!(first, ask().await);
     })
     .await;
 }
