@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Gap, GapKind, Plan, Step,
-    catalogue::{Catalogue, ForeignKey, ROOT, Table, TableName, quote},
+    catalogue::{Catalogue, ForeignKey, PartialKey, ROOT, Table, TableName, quote},
 };
 
 /// How a row of a table belongs to its tenant.
@@ -39,11 +39,15 @@ pub(super) fn plan(catalogue: &Catalogue) -> Plan {
         }
         let Some(anchor) = anchors.get(&name) else { continue };
         let table = catalogue.tables.iter().find(|table| table.name == name);
-        let readable = table.is_some_and(|table| table.deletable && !table.filtered);
+        let readable = table.is_some_and(|table| table.readable && !table.filtered);
+        if table.is_none() {
+            gaps.push(Gap::new(&name, None, GapKind::Unlisted));
+        }
         steps.push(Step { by: by(anchor), condition: condition(anchor, &anchors), readable, table: name });
     }
     steps.reverse();
     gaps.extend(self_references(catalogue, &members, &anchors));
+    gaps.extend(partial_keys(catalogue, &members));
     gaps.extend(table_gaps(catalogue, &members));
     Plan { steps, gaps }
 }
@@ -175,13 +179,14 @@ fn condition(anchor: &Anchor, anchors: &BTreeMap<TableName, Anchor>) -> String {
     }
 }
 
-/// Keys from a table to itself that can lead from one tenant to another.
+/// Keys from a table to itself that can lead from one tenant to another, or that keep its rows from being
+/// erased together.
 fn self_references(
     catalogue: &Catalogue,
     members: &BTreeSet<TableName>,
     anchors: &BTreeMap<TableName, Anchor>,
 ) -> Vec<Gap> {
-    let crossing = |key: &&ForeignKey| match anchors.get(&key.child) {
+    let crossing = |key: &ForeignKey| match anchors.get(&key.child) {
         // The tenant's column must refer to itself.
         Some(Anchor::Column(tenant)) => !key
             .child_columns
@@ -190,18 +195,28 @@ fn self_references(
             .any(|(child, parent)| child == tenant && parent == tenant),
         _ => true,
     };
-    catalogue
-        .keys
-        .iter()
-        .filter(|key| key.child == key.parent && members.contains(&key.child))
-        .filter(crossing)
-        .map(|key| {
-            let columns = key.child_columns.join(", ");
-            Gap::new(
-                &key.child,
-                key.child_columns.first().map(String::as_str),
-                GapKind::CrossingSelfReference(columns),
-            )
+    let own = catalogue.keys.iter().filter(|key| key.child == key.parent && members.contains(&key.child));
+    own.flat_map(|key| {
+        let columns = || key.child_columns.join(", ");
+        let crossing = crossing(key).then(|| GapKind::CrossingSelfReference(columns()));
+        let row_by_row = key.row_by_row.then(|| GapKind::RowByRow(columns()));
+        let first = key.child_columns.first().map(String::as_str);
+        crossing.into_iter().chain(row_by_row).map(move |kind| Gap::new(&key.child, first, kind))
+    })
+    .collect()
+}
+
+/// Keys of one partition that lead to a tenant. What is true of a partition's rows need not be true of
+/// the whole table's, and a step erases from whole tables.
+fn partial_keys(catalogue: &Catalogue, members: &BTreeSet<TableName>) -> Vec<Gap> {
+    let leading = catalogue.partial_keys.iter().filter(|partial| members.contains(&partial.key.parent));
+    leading
+        .map(|PartialKey { key, partition }| {
+            let kind = GapKind::PartialKey {
+                columns: key.child_columns.join(", "),
+                partition: partition.to_string(),
+            };
+            Gap::new(&key.child, key.child_columns.first().map(String::as_str), kind)
         })
         .collect()
 }
@@ -223,9 +238,10 @@ fn table_gaps(catalogue: &Catalogue, members: &BTreeSet<TableName>) -> Vec<Gap> 
             gaps.push(Gap::new(&table.name, Some("tenant_id"), GapKind::NoForeignKey));
         }
     }
-    for table in catalogue.tables.iter().filter(|table| members.contains(&table.name)) {
-        if !table.deletable {
-            gaps.push(Gap::new(&table.name, None, GapKind::NotDeletable));
+    let planned = catalogue.tables.iter().filter(|table| members.contains(&table.name));
+    for table in planned.chain(&catalogue.records) {
+        if !table.missing.is_empty() {
+            gaps.push(Gap::new(&table.name, None, GapKind::NotGranted(table.missing.join(" and "))));
         }
         if table.filtered {
             gaps.push(Gap::new(&table.name, None, GapKind::Filtered));

@@ -11,7 +11,7 @@ pub use catalogue::TableName;
 pub use gap::{Gap, GapKind};
 pub(crate) use plan::hex;
 pub use plan::{Plan, Step};
-pub use walk::{Objects, count, erase, lock, objects, remaining};
+pub use walk::{Erased, Erasure, Objects, count, erase, lock, objects, see_all};
 
 use sea_orm::ConnectionTrait;
 

@@ -27,6 +27,13 @@ pub struct Step {
 }
 
 impl Plan {
+    /// Whether the gateway sees all rows of its own table of this name.
+    #[must_use]
+    pub fn sees(&self, table: &str) -> bool {
+        let mut own = self.steps.iter().filter(|step| step.table.schema.is_none());
+        own.any(|step| step.table.name == table && step.readable)
+    }
+
     /// SHA-256, in hexadecimal, of what would be erased and how: the same for the same tables and
     /// keys, whatever rows they hold.
     #[must_use]

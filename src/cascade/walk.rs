@@ -1,5 +1,7 @@
 //! Walks over a plan: count, erase, prove that nothing remains. Each is one statement a table.
 
+use std::collections::HashMap;
+
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use uuid::Uuid;
 
@@ -24,8 +26,40 @@ pub struct Objects {
     pub bytes: i64,
 }
 
-/// Makes policies that would hide rows an error, and every table of the plan safe from a change of
-/// its keys until the transaction ends. SQLite has neither.
+/// What a walk that erases did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Erasure {
+    /// Nothing of the tenant remains. By table, in the plan's order.
+    Done(Vec<Erased>),
+    /// Rows of this table remain, although they were deleted.
+    Kept(TableName),
+}
+
+/// What was erased from one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erased {
+    /// The table.
+    pub table: TableName,
+    /// Rows counted before.
+    pub planned: i64,
+    /// Rows deleted.
+    pub erased: i64,
+}
+
+/// Makes policies that would hide rows an error until the transaction ends. SQLite has none.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn see_all<C: ConnectionTrait>(connection: &C) -> Result<(), database::Error> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared("SET LOCAL row_security = off").await?;
+    }
+    Ok(())
+}
+
+/// Makes every table of the plan safe from a change of its keys until the transaction ends. SQLite
+/// lets nobody else write anyway.
 ///
 /// # Errors
 ///
@@ -33,7 +67,6 @@ pub struct Objects {
 pub async fn lock<C: ConnectionTrait>(connection: &C, plan: &Plan) -> Result<(), database::Error> {
     if connection.get_database_backend() == DbBackend::Postgres {
         let tables: Vec<_> = plan.steps.iter().map(|step| step.table.quoted()).collect();
-        connection.execute_unprepared("SET LOCAL row_security = off").await?;
         connection
             .execute_unprepared(&format!("LOCK TABLE {} IN ROW EXCLUSIVE MODE", tables.join(", ")))
             .await?;
@@ -61,7 +94,8 @@ pub async fn count<C: ConnectionTrait>(
     Ok(counts)
 }
 
-/// Deletes the tenant's rows, children before parents. Returns how many, in the plan's order.
+/// Deletes the tenant's rows, children before parents, and looks that none remains. `planned` is what
+/// [`count`] found in the same transaction.
 ///
 /// # Errors
 ///
@@ -70,38 +104,45 @@ pub async fn erase<C: ConnectionTrait>(
     connection: &C,
     plan: &Plan,
     tenant: Uuid,
-) -> Result<Vec<(TableName, i64)>, database::Error> {
+    planned: &[(TableName, i64)],
+) -> Result<Erasure, database::Error> {
+    let planned: HashMap<&TableName, i64> = planned.iter().map(|(table, rows)| (table, *rows)).collect();
     let mut erased = Vec::with_capacity(plan.steps.len());
     for step in &plan.steps {
         let sql = format!("DELETE FROM {} WHERE {}", step.table.quoted(), step.condition);
         let statement =
             Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
         let done = connection.execute_raw(statement).await?.rows_affected();
-        erased.push((step.table.clone(), i64::try_from(done).unwrap_or(i64::MAX)));
+        let rows = Erased {
+            table: step.table.clone(),
+            // A plan without a gap has counted every table that it erases from.
+            planned: planned.get(&step.table).copied().unwrap_or_default(),
+            erased: i64::try_from(done).unwrap_or(i64::MAX),
+        };
+        // Looked at now: a parent's delete would fail on the rows that stay, without a word of why.
+        if rows.erased < rows.planned && remains(connection, step, tenant).await? {
+            return Ok(Erasure::Kept(rows.table));
+        }
+        erased.push(rows);
     }
-    Ok(erased)
-}
-
-/// The first table of the plan that still has a row of the tenant. None proves that nothing
-/// remains in what this transaction sees.
-///
-/// # Errors
-///
-/// [`database::Error`].
-pub async fn remaining<C: ConnectionTrait>(
-    connection: &C,
-    plan: &Plan,
-    tenant: Uuid,
-) -> Result<Option<TableName>, database::Error> {
+    // None proves that nothing is left in what this transaction sees.
     for step in &plan.steps {
-        let sql = format!("SELECT 1 AS n FROM {} WHERE {} LIMIT 1", step.table.quoted(), step.condition);
-        let statement =
-            Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
-        if connection.query_one_raw(statement).await?.is_some() {
-            return Ok(Some(step.table.clone()));
+        if remains(connection, step, tenant).await? {
+            return Ok(Erasure::Kept(step.table.clone()));
         }
     }
-    Ok(None)
+    Ok(Erasure::Done(erased))
+}
+
+/// Whether a table still has a row of the tenant.
+async fn remains<C: ConnectionTrait>(
+    connection: &C,
+    step: &Step,
+    tenant: Uuid,
+) -> Result<bool, database::Error> {
+    let sql = format!("SELECT 1 AS n FROM {} WHERE {} LIMIT 1", step.table.quoted(), step.condition);
+    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
+    Ok(connection.query_one_raw(statement).await?.is_some())
 }
 
 /// Counts the objects that the tenant's rows name.

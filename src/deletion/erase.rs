@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::sync::Semaphore;
 use uuid::{NoContext, Timestamp, Uuid};
@@ -12,7 +12,7 @@ use super::{
     store::{self, Remembered},
 };
 use crate::{
-    cascade::{self, Plan},
+    cascade::{self, Erased, Erasure, Plan},
     clock::Clock,
     database::{self, Database, Sql},
     usage,
@@ -72,10 +72,12 @@ impl Eraser {
         let _place = self.places.acquire().await;
         let (mut wait, begun) = (BACKOFF, Instant::now());
         for attempt in 1..=ATTEMPTS {
-            match self.attempt(request, subject).await {
-                Err(Error::Database(database::Error::Contention(_) | database::Error::Duplicate(_)))
-                    if attempt < ATTEMPTS && begun.elapsed() < PATIENCE =>
-                {
+            match self.explained(self.attempt(request, subject).await).await {
+                // Rows that remain may have appeared behind the walk: the next one finds them.
+                Err(
+                    Error::Database(database::Error::Contention(_) | database::Error::Duplicate(_))
+                    | Error::Refused(Refusal::RowsKept { .. }),
+                ) if attempt < ATTEMPTS && begun.elapsed() < PATIENCE => {
                     tokio::time::sleep(wait).await;
                     wait *= 2;
                 }
@@ -89,11 +91,22 @@ impl Eraser {
         Err(Refusal::Busy.into())
     }
 
+    /// What the database refused because of a gap is told as the gap: a tenant's row, or a record, that
+    /// the gateway may not see keeps an attempt from getting as far as its plan.
+    async fn explained(&self, outcome: Result<Deletion, Error>) -> Result<Deletion, Error> {
+        let Err(Error::Database(database::Error::Refused(reason))) = &outcome else { return outcome };
+        tracing::warn!(reason, "the database refused a deletion; looking for a gap that explains it");
+        let snapshot = self.database.snapshot().await?;
+        let gap = incomplete(&cascade::plan(&snapshot).await?);
+        gap.map_or(outcome, |refusal| Err(refusal.into()))
+    }
+
     async fn attempt(&self, request: &Request, subject: &str) -> Result<Deletion, Error> {
         let transaction = self.database.begin().await?;
         if self.database.backend() == DbBackend::Postgres {
             transaction.execute_unprepared(LOCK_TIMEOUT).await.map_err(database::Error::from)?;
         }
+        cascade::see_all(&transaction).await?;
         if let Some(deletion) = repeated(&transaction, request, subject).await? {
             return Ok(deletion);
         }
@@ -117,6 +130,11 @@ impl Eraser {
         Ok(deletion)
     }
 
+    /// The present instant as the record keeps it: told now and read later, it is the same.
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now().trunc_subsecs(6)
+    }
+
     async fn carry_out(
         &self,
         transaction: &DatabaseTransaction,
@@ -124,15 +142,14 @@ impl Eraser {
         request: &Request,
         subject: &str,
     ) -> Result<Deletion, Error> {
-        let started_at = self.clock.now();
+        let started_at = self.now();
         let objects = cascade::objects(transaction, plan, request.tenant).await?;
         let planned = cascade::count(transaction, plan, request.tenant).await?;
         mark(transaction, request.tenant).await?;
-        let erased = cascade::erase(transaction, plan, request.tenant).await?;
-        if let Some(table) = cascade::remaining(transaction, plan, request.tenant).await? {
-            // A row appeared behind the walk: the next attempt begins anew and finds it.
-            return Err(database::Error::Contention(format!("rows remain in {table}")).into());
-        }
+        let erased = match cascade::erase(transaction, plan, request.tenant, &planned).await? {
+            Erasure::Done(erased) => erased,
+            Erasure::Kept(table) => return Err(Refusal::RowsKept { table: table.to_string() }.into()),
+        };
         let deletion = Deletion {
             id: new_id(started_at),
             tenant: request.tenant,
@@ -143,18 +160,15 @@ impl Eraser {
             is_forced: request.force,
             is_export_requested: false,
             started_at: Some(started_at),
-            finished_at: Some(self.clock.now()),
+            finished_at: Some(self.now()),
             objects_planned: objects.count,
         };
-        let tables: Vec<_> = planned
-            .into_iter()
-            .zip(erased)
-            .map(|((table, rows_planned), (_, rows_erased))| TableProgress {
-                name: table.to_string(),
-                rows_planned,
-                rows_erased,
-            })
-            .collect();
+        let progress = |Erased { table, planned, erased }: Erased| TableProgress {
+            name: table.to_string(),
+            rows_planned: planned,
+            rows_erased: erased,
+        };
+        let tables: Vec<_> = erased.into_iter().map(progress).collect();
         let digest = request.digest();
         let remembered = Remembered {
             plan_digest: &plan.digest(),
@@ -237,9 +251,8 @@ async fn mark(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<(), dat
 /// The plan, when it has no gap, is the one the caller has seen and cannot change any more.
 async fn settled_plan(transaction: &DatabaseTransaction, request: &Request) -> Result<Plan, Error> {
     let plan = cascade::plan(transaction).await?;
-    if let Some(gap) = plan.gaps.first() {
-        let first = format!("{}: {}", gap.table, gap.reason());
-        return Err(Refusal::PlanIncomplete { count: plan.gaps.len(), first }.into());
+    if let Some(refusal) = incomplete(&plan) {
+        return Err(refusal.into());
     }
     let digest = plan.digest();
     if request.plan_digest.as_ref().is_some_and(|seen| *seen != digest) {
@@ -253,6 +266,13 @@ async fn settled_plan(transaction: &DatabaseTransaction, request: &Request) -> R
         );
     }
     Ok(locked)
+}
+
+/// The refusal of a plan that has a gap.
+fn incomplete(plan: &Plan) -> Option<Refusal> {
+    let gap = plan.gaps.first()?;
+    let first = format!("{}: {}", gap.table, gap.reason());
+    Some(Refusal::PlanIncomplete { count: plan.gaps.len(), first })
 }
 
 /// A version 7 UUID of that instant: ids made later sort later.

@@ -1,14 +1,16 @@
 //! What a deletion would erase, without erasing it.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend};
 use uuid::Uuid;
 
 use crate::{
-    cascade::{self, Gap, Objects, TableName},
+    cascade::{self, Gap, Objects, Plan, TableName},
     database::{Database, Error},
     usage,
 };
+
+/// The tables that tell who is active.
+const ACTIVITY: [&str; 2] = ["sessions", "calls"];
 
 /// Counts of everything in the plan, all from one snapshot.
 #[derive(Clone, Debug)]
@@ -19,9 +21,9 @@ pub struct Preview {
     pub objects: Objects,
     /// What keeps the tenant from being erased.
     pub gaps: Vec<Gap>,
-    /// Sessions with a recent sign of life.
+    /// Sessions with a recent sign of life; 0 where a gap says that they could not be counted.
     pub active_sessions: i64,
-    /// Calls going on.
+    /// Calls going on; 0 likewise.
     pub active_calls: i64,
     /// Names the plan.
     pub plan_digest: String,
@@ -41,14 +43,26 @@ pub async fn preview(
     as_of: DateTime<Utc>,
 ) -> Result<Preview, Error> {
     let snapshot = database.snapshot().await?;
-    if database.backend() == DbBackend::Postgres {
-        snapshot.execute_unprepared("SET LOCAL row_security = off").await?;
-    }
-    let plan = cascade::plan(&snapshot).await?;
+    cascade::see_all(&snapshot).await?;
+    let mut plan = cascade::plan(&snapshot).await?;
     let tables = cascade::count(&snapshot, &plan, tenant).await?;
     let objects = cascade::objects(&snapshot, &plan, tenant).await?;
-    let (active_sessions, active_calls) = reader.activity(&snapshot, tenant).await?;
+    let (active_sessions, active_calls) =
+        if note_uncounted(&mut plan) { (0, 0) } else { reader.activity(&snapshot, tenant).await? };
     snapshot.commit().await?;
     let plan_digest = plan.digest();
     Ok(Preview { tables, objects, gaps: plan.gaps, active_sessions, active_calls, plan_digest, as_of })
+}
+
+/// Says so in the gap of each table that tells who is active and that the gateway cannot see. Returns
+/// whether there is one.
+fn note_uncounted(plan: &mut Plan) -> bool {
+    let mut noted = false;
+    for table in ACTIVITY.into_iter().filter(|table| !plan.sees(table)).collect::<Vec<_>>() {
+        if let Some(gap) = plan.gaps.iter_mut().find(|gap| gap.table == table) {
+            gap.note = Some("active sessions and calls could not be counted and are told as 0");
+            noted = true;
+        }
+    }
+    noted
 }

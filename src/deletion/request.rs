@@ -72,6 +72,15 @@ pub enum Refusal {
         /// Table and reason of the first.
         first: String,
     },
+    /// Rows remain however often they are deleted.
+    #[error(
+        "rows of {table} were still there after they had been deleted: a trigger or a rule keeps them; \
+         nothing was erased, let it permit the deletion or drop it"
+    )]
+    RowsKept {
+        /// The table that they are in.
+        table: String,
+    },
     /// The plan is not the one the caller has seen.
     #[error("the plan has changed since the preview; read deletionPreview again and pass its planDigest")]
     PlanChanged,

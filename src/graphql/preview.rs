@@ -25,9 +25,11 @@ pub struct DeletionPreview {
     object_bytes: Int64,
     /// What keeps the tenant from being erased. Empty: nothing does.
     gaps: Vec<PlanGap>,
-    /// Sessions with a recent sign of life; with any, a deletion needs `force`.
+    /// Sessions with a recent sign of life; with any, a deletion needs `force`. 0 also when they could
+    /// not be counted: a gap says so then.
     active_sessions: i32,
-    /// Calls going on; with any, a deletion needs `force`.
+    /// Calls going on; with any, a deletion needs `force`. 0 also when they could not be counted: a gap
+    /// says so then.
     active_calls: i32,
     /// Names this plan: pass it to `deleteTenant` to be sure that nothing else is erased.
     plan_digest: String,

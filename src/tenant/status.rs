@@ -1,11 +1,21 @@
 //! The states of a tenant, and the change between those that people choose.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use entity::timestamp;
-use sea_orm::{ConnectionTrait, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use uuid::Uuid;
 
 use crate::database::{self, Database};
+
+/// How long an attempt waits for another transaction's lock. It holds a connection meanwhile, and any
+/// number of requests may be waiting for one tenant: so it is short.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '100ms'";
+/// Wait between attempts, without a connection.
+const PAUSE: Duration = Duration::from_millis(400);
+/// After so long no further attempt is begun.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A tenant's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,16 +57,38 @@ impl Status {
 ///
 /// # Errors
 ///
-/// [`database::Error`].
+/// [`database::Error`]: `Contention` when others held the row, or SQLite's one writer, for too long.
 pub async fn set_status(
     database: &Database,
     tenant: Uuid,
     status: Status,
     now: DateTime<Utc>,
 ) -> Result<bool, database::Error> {
+    let begun = Instant::now();
+    loop {
+        match attempt(database, tenant, status, now).await {
+            Err(database::Error::Contention(_)) if begun.elapsed() + PAUSE < PATIENCE => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn attempt(
+    database: &Database,
+    tenant: Uuid,
+    status: Status,
+    now: DateTime<Utc>,
+) -> Result<bool, database::Error> {
     let backend = database.backend();
+    let transaction = database.begin().await?;
+    if backend == DbBackend::Postgres {
+        transaction.execute_unprepared(LOCK_TIMEOUT).await?;
+    }
     let sql = "UPDATE tenants SET status = $1, updated_at = $2 WHERE id = $3 AND status <> 'deleting'";
     let values = [status.word().into(), timestamp::value(backend, now), tenant.into()];
-    let done = database.connection.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    let done = transaction.execute_raw(Statement::from_sql_and_values(backend, sql, values)).await?;
+    transaction.commit().await?;
     Ok(done.rows_affected() > 0)
 }

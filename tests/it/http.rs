@@ -205,7 +205,8 @@ async fn health_tells_whether_the_schema_is_there() {
 async fn a_shutdown_lets_requests_in_flight_finish() {
     on_both(async |app| {
         let tenant = app.tenant(TenantRow::default()).await;
-        // A transaction of ours holds the tenant's row: the mutation waits for it.
+        // A transaction of ours holds the tenant's row: the mutation waits for it, as it does for up to
+        // three seconds.
         let holder = app.database.begin().await.expect("a transaction");
         let hold = sea_orm::Statement::from_sql_and_values(
             app.backend(),

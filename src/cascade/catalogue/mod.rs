@@ -14,6 +14,9 @@ pub(super) const ROOT: &str = "tenants";
 const OWN_TABLES: [&str; 4] =
     ["tenant_deletions", "tenant_deletion_tables", "gateway_leases", migration::HISTORY_TABLE];
 
+/// Those of them that a deletion writes its record into.
+const RECORDS: [&str; 2] = ["tenant_deletions", "tenant_deletion_tables"];
+
 /// Ownership without a foreign key: the differences that deleting calls appends, by trigger. They go
 /// with their tenant, after its calls.
 const DELTAS: &str = "usage_deltas";
@@ -28,6 +31,23 @@ pub struct TableName {
 }
 
 impl TableName {
+    /// Whether it has one of these names, in the schema of the gateway's own tables.
+    fn is_one_of(&self, names: &[&str]) -> bool {
+        self.schema.is_none() && names.contains(&self.name.as_str())
+    }
+
+    /// What a deletion does to the table, as privileges: it marks a tenant before it erases, and keeps
+    /// the record.
+    fn needs(&self) -> &'static [&'static str] {
+        if self.is_one_of(&RECORDS) {
+            &["SELECT", "INSERT"]
+        } else if self.is_one_of(&[ROOT]) {
+            &["SELECT", "UPDATE", "DELETE"]
+        } else {
+            &["SELECT", "DELETE"]
+        }
+    }
+
     /// As SQL names it.
     pub(super) fn quoted(&self) -> String {
         match &self.schema {
@@ -58,8 +78,10 @@ pub(super) struct Table {
     pub(super) columns: Vec<String>,
     /// The leading columns of each usable index, in their order.
     pub(super) indexes: Vec<Vec<String>>,
-    /// Whether the gateway may read and delete its rows.
-    pub(super) deletable: bool,
+    /// What the gateway needs to erase from it and is not granted, each as `GRANT` names it and where.
+    pub(super) missing: Vec<String>,
+    /// Whether the gateway may read it.
+    pub(super) readable: bool,
     /// Whether a row-level policy may hide rows from the gateway.
     pub(super) filtered: bool,
 }
@@ -71,6 +93,16 @@ pub(super) struct ForeignKey {
     pub(super) child_columns: Vec<String>,
     pub(super) parent: TableName,
     pub(super) parent_columns: Vec<String>,
+    /// Whether a row cannot go before the rows that refer to it, even when one statement deletes both.
+    pub(super) row_by_row: bool,
+}
+
+/// A foreign key that a partition has, or is referred to by, and the rest of its table does not.
+#[derive(Clone, Debug)]
+pub(super) struct PartialKey {
+    /// Its parent is the whole table.
+    pub(super) key: ForeignKey,
+    pub(super) partition: TableName,
 }
 
 /// A materialised view and a table that it is made from.
@@ -84,7 +116,10 @@ pub(super) struct Materialised {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalogue {
     pub(super) tables: Vec<Table>,
+    /// Those of the gateway's own that a deletion writes its record into.
+    pub(super) records: Vec<Table>,
     pub(super) keys: Vec<ForeignKey>,
+    pub(super) partial_keys: Vec<PartialKey>,
     pub(super) materialised: Vec<Materialised>,
 }
 
@@ -94,9 +129,10 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
         DbBackend::Sqlite => sqlite::read(connection).await?,
         _ => postgres::read(connection).await?,
     };
-    catalogue
-        .tables
-        .retain(|table| !(table.name.schema.is_none() && OWN_TABLES.contains(&table.name.name.as_str())));
+    let (own, tables): (Vec<_>, Vec<_>) =
+        catalogue.tables.into_iter().partition(|table| table.name.is_one_of(&OWN_TABLES));
+    catalogue.tables = tables;
+    catalogue.records = own.into_iter().filter(|table| table.name.is_one_of(&RECORDS)).collect();
     catalogue.tables.sort_by(|a, b| a.name.cmp(&b.name));
     catalogue.keys.extend(implied_keys());
     Ok(catalogue)
@@ -110,6 +146,7 @@ fn implied_keys() -> [ForeignKey; 2] {
         child_columns: vec!["tenant_id".to_owned()],
         parent: TableName { schema: None, name: parent.to_owned() },
         parent_columns: vec![parent_column.to_owned()],
+        row_by_row: false,
     };
     [key(DELTAS, ROOT, "id"), key("calls", DELTAS, "tenant_id")]
 }

@@ -3,15 +3,19 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 
-use super::{Catalogue, ForeignKey, Materialised, Table, TableName};
+use super::{Catalogue, ForeignKey, Materialised, PartialKey, Table, TableName};
 use crate::database;
 
-/// Tables, partitioned ones as a whole, outside the system's schemas.
+/// Tables, partitioned ones as a whole, outside the system's schemas. Of updates only that of a status
+/// matters.
 const TABLES: &str = "
 SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
     (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
-    has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'DELETE') AS deletable,
+    has_schema_privilege(n.oid, 'USAGE') AS reachable,
+    ARRAY(SELECT word FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) word WHERE has_table_privilege(c.oid, word))
+    || ARRAY(SELECT 'UPDATE' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'status'
+        AND NOT a.attisdropped AND has_column_privilege(c.oid, a.attnum, 'UPDATE')) AS granted,
     row_security_active(c.oid) AS filtered
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
@@ -27,6 +31,8 @@ SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schem
 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indisvalid AND i.indpred IS NULL";
 
+/// Foreign keys, each once. One that a whole table has is not repeated for its partitions; one that a
+/// partition has, or is referred to by, alone comes with that partition.
 const KEYS: &str = "
 SELECT CASE WHEN cn.nspname <> current_schema() THEN cn.nspname::text END AS child_schema,
     child.relname::text AS child_name,
@@ -35,14 +41,22 @@ SELECT CASE WHEN cn.nspname <> current_schema() THEN cn.nspname::text END AS chi
     CASE WHEN pn.nspname <> current_schema() THEN pn.nspname::text END AS parent_schema,
     parent.relname::text AS parent_name,
     (SELECT array_agg(a.attname::text ORDER BY k.ord) FROM unnest(con.confkey) WITH ORDINALITY k (attnum, ord)
-     JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.attnum) AS parent_columns
+     JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.attnum) AS parent_columns,
+    CASE WHEN ln.nspname <> current_schema() THEN ln.nspname::text END AS partition_schema,
+    partition.relname::text AS partition_name
 FROM pg_constraint con
 JOIN pg_class child ON child.oid = con.conrelid JOIN pg_namespace cn ON cn.oid = child.relnamespace
-JOIN pg_class parent ON parent.oid = con.confrelid JOIN pg_namespace pn ON pn.oid = parent.relnamespace
+JOIN pg_class referred ON referred.oid = con.confrelid
+JOIN pg_class parent ON parent.oid = coalesce(pg_partition_root(con.confrelid), con.confrelid)
+JOIN pg_namespace pn ON pn.oid = parent.relnamespace
+LEFT JOIN pg_class partition
+    ON partition.oid = CASE WHEN child.relispartition THEN child.oid WHEN referred.relispartition THEN referred.oid END
+LEFT JOIN pg_namespace ln ON ln.oid = partition.relnamespace
 WHERE con.contype = 'f' AND con.conparentid = 0
 ORDER BY child_schema, child_name, con.conname";
 
-/// Materialised views with the tables below them, through any number of plain views.
+/// Materialised views with the tables below them, through any number of plain views. What is made from a
+/// partition is made from the whole table.
 const MATERIALISED: &str = "
 WITH RECURSIVE uses (view, relation) AS (
     SELECT r.ev_class, d.refobjid FROM pg_rewrite r JOIN pg_depend d
@@ -58,17 +72,23 @@ SELECT DISTINCT CASE WHEN vn.nspname <> current_schema() THEN vn.nspname::text E
     t.relname::text AS table_name
 FROM below b
 JOIN pg_class v ON v.oid = b.view JOIN pg_namespace vn ON vn.oid = v.relnamespace
-JOIN pg_class t ON t.oid = b.relation AND t.relkind IN ('r', 'p') JOIN pg_namespace tn ON tn.oid = t.relnamespace
+JOIN pg_class t ON t.oid = coalesce(pg_partition_root(b.relation), b.relation) AND t.relkind IN ('r', 'p', 'f')
+JOIN pg_namespace tn ON tn.oid = t.relnamespace
 ORDER BY 1, 2, 3, 4";
 
 pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue, database::Error> {
     let mut catalogue = Catalogue::default();
     for row in query(connection, TABLES).await? {
+        let name = name(&row, "schema", "name")?;
+        let (reachable, granted): (bool, Vec<String>) =
+            (row.try_get_by("reachable")?, row.try_get_by("granted")?);
+        let missing = missing(&name, reachable, &granted);
         catalogue.tables.push(Table {
-            name: name(&row, "schema", "name")?,
+            name,
             columns: row.try_get_by("columns")?,
             indexes: Vec::new(),
-            deletable: row.try_get_by("deletable")?,
+            missing,
+            readable: reachable && granted.iter().any(|word| word == "SELECT"),
             filtered: row.try_get_by("filtered")?,
         });
     }
@@ -80,12 +100,20 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
         }
     }
     for row in query(connection, KEYS).await? {
-        catalogue.keys.push(ForeignKey {
+        let key = ForeignKey {
             child: name(&row, "child_schema", "child_name")?,
             child_columns: row.try_get_by("child_columns")?,
             parent: name(&row, "parent_schema", "parent_name")?,
             parent_columns: row.try_get_by("parent_columns")?,
-        });
+            // Even RESTRICT is checked when the statement ends.
+            row_by_row: false,
+        };
+        if row.try_get_by::<Option<String>, _>("partition_name")?.is_some() {
+            let partition = name(&row, "partition_schema", "partition_name")?;
+            catalogue.partial_keys.push(PartialKey { key, partition });
+        } else {
+            catalogue.keys.push(key);
+        }
     }
     for row in query(connection, MATERIALISED).await? {
         catalogue.materialised.push(Materialised {
@@ -94,6 +122,15 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
         });
     }
     Ok(catalogue)
+}
+
+/// What a deletion needs of the table and is not granted.
+fn missing(table: &TableName, reachable: bool, granted: &[String]) -> Vec<String> {
+    let lacking: Vec<_> =
+        table.needs().iter().filter(|word| !granted.iter().any(|known| known == *word)).copied().collect();
+    let on_schema = (!reachable).then(|| "USAGE on its schema".to_owned());
+    let on_table = (!lacking.is_empty()).then(|| format!("{} on it", lacking.join(", ")));
+    on_schema.into_iter().chain(on_table).collect()
 }
 
 async fn query<C: ConnectionTrait>(connection: &C, sql: &str) -> Result<Vec<QueryResult>, database::Error> {

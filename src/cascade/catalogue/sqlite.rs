@@ -22,7 +22,8 @@ FROM sqlite_schema m JOIN pragma_index_list(m.name) i JOIN pragma_index_info(i.n
 WHERE m.type = 'table' AND i.partial = 0 ORDER BY m.name, i.name, x.seqno";
 
 const KEYS: &str = "
-SELECT m.name AS child, f.id AS id, f.\"table\" AS parent, f.\"from\" AS child_column, f.\"to\" AS parent_column
+SELECT m.name AS child, f.id AS id, f.\"table\" AS parent, f.\"from\" AS child_column, f.\"to\" AS parent_column,
+    upper(f.on_delete) = 'RESTRICT' AS row_by_row
 FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f
 WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq";
 
@@ -40,7 +41,8 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
                 name: TableName { schema: None, name },
                 columns: vec![column],
                 indexes: Vec::new(),
-                deletable: true,
+                missing: Vec::new(),
+                readable: true,
                 filtered: false,
             });
         }
@@ -66,6 +68,7 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
                 child_columns: Vec::new(),
                 parent: TableName { schema: None, name: parent.clone() },
                 parent_columns: Vec::new(),
+                row_by_row: row.try_get_by("row_by_row")?,
             });
             0
         };

@@ -5,6 +5,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use super::user_error::{UserError, UserErrorCode, input_uuid};
 use crate::{
     auth::Action,
+    database,
     graphql::{
         error::Fault,
         request::{parts, require},
@@ -67,17 +68,29 @@ impl SetTenantStatus {
         };
         let parts = parts(context);
         let changed = tenant::set_status(&parts.database, id, status, parts.clock.now()).await;
-        let changed = changed.map_err(Fault::from)?;
-        let tenant =
-            tenant::find(&parts.database, &[id]).await.map_err(Fault::from)?.pop().map(TenantNode::from);
+        // None: others held the row for too long, and it is as it was.
+        let changed = match changed {
+            Ok(changed) => Some(changed),
+            Err(database::Error::Contention(reason)) => {
+                tracing::warn!(tenant = %id, reason, "gave up setting a status: others were in the way");
+                None
+            }
+            Err(error) => return Err(Fault::from(error).into()),
+        };
+        let tenant = tenant::find(&parts.database, &[id]).await.map_err(Fault::from)?.pop().map(TenantNode::from);
         let error = match (changed, &tenant) {
-            (true, _) => None,
-            (false, Some(_)) => Some(UserError::new(
+            (Some(true), _) => None,
+            (None, _) => Some(UserError::new(
+                UserErrorCode::Busy,
+                None,
+                "other transactions hold the tenant's row; its status was not set, try again in a moment",
+            )),
+            (Some(false), Some(_)) => Some(UserError::new(
                 UserErrorCode::TenantDeleting,
                 Some("tenantId"),
                 "the tenant is being erased and keeps its status",
             )),
-            (false, None) => Some(UserError::new(
+            (Some(false), None) => Some(UserError::new(
                 UserErrorCode::TenantNotFound,
                 Some("tenantId"),
                 "there is no tenant with this id",

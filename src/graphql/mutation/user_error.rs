@@ -14,7 +14,8 @@ pub enum UserErrorCode {
     ConfirmationMismatch,
     /// Sessions or calls are active; `force` overrides.
     ActiveSessions,
-    /// Something cannot be erased safely; `deletionPreview` names it with a remedy.
+    /// Something cannot be erased safely; `deletionPreview` names it with a remedy. Or rows stay however
+    /// often they are deleted; the message names their table.
     PlanIncomplete,
     /// The plan is not the one that `planDigest` names.
     PlanChanged,
@@ -67,7 +68,7 @@ impl From<Refusal> for UserError {
             Refusal::TenantNotFound => (Code::TenantNotFound, Some("tenantId")),
             Refusal::ConfirmationMismatch => (Code::ConfirmationMismatch, Some("confirmName")),
             Refusal::ActiveSessions { .. } => (Code::ActiveSessions, Some("force")),
-            Refusal::PlanIncomplete { .. } => (Code::PlanIncomplete, None),
+            Refusal::PlanIncomplete { .. } | Refusal::RowsKept { .. } => (Code::PlanIncomplete, None),
             Refusal::PlanChanged => (Code::PlanChanged, Some("planDigest")),
             Refusal::Busy => (Code::Busy, None),
             Refusal::ExportUnavailable => (Code::ExportUnavailable, Some("export")),

@@ -1,0 +1,145 @@
+//! What stands in the way of a change for a moment or for good, and how that is told.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    deletion::delete,
+    support::{Rows, TenantRow, TestApp, Token, at, id, on_both},
+};
+
+const SET_STATUS: &str = "mutation ($input: SetTenantStatusInput!) { setTenantStatus(input: $input) {
+    tenant { id status } userErrors { code message field } } }";
+
+/// A transaction that holds the tenant's row.
+async fn hold(app: &TestApp, tenant: Uuid) -> DatabaseTransaction {
+    let holder = app.database.begin().await.expect("a transaction");
+    let sql = "UPDATE tenants SET plan = 'held' WHERE id = $1";
+    let hold = Statement::from_sql_and_values(app.backend(), sql, [tenant.into()]);
+    holder.execute_raw(hold).await.expect("a held row");
+    holder
+}
+
+#[tokio::test]
+async fn a_status_that_others_hold_is_busy_and_the_gateway_answers_meanwhile() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let holder = hold(&app, tenant).await;
+        let variables = json!({ "input": { "tenantId": tenant, "status": "INACTIVE" } });
+        // SQLite has one writer whoever waits; on PostgreSQL more wait than there are connections.
+        let waiting = if app.backend() == DbBackend::Sqlite { 1 } else { 40 };
+        let asked = futures_util::future::join_all(
+            (0..waiting).map(|_| app.post(Token::Admin, SET_STATUS, variables.clone())),
+        );
+        let read = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let read = app.admin("{ tenants { totalCount } }", json!({}));
+            let read = tokio::time::timeout(Duration::from_secs(2), read).await.expect("an answer in time");
+            assert_eq!(read["tenants"]["totalCount"], 1);
+        };
+        let limit = Duration::from_secs(20);
+        let (answers, ()) =
+            tokio::time::timeout(limit, async { tokio::join!(asked, read) }).await.expect("an end");
+        for answer in answers {
+            let payload = &answer.body["data"]["setTenantStatus"];
+            assert_eq!(payload["userErrors"][0]["code"], "BUSY", "{answer:?}");
+            assert!(payload["userErrors"][0]["message"].as_str().expect("a sentence").contains("status"));
+            assert_eq!(payload["tenant"], json!({ "id": tenant, "status": "ACTIVE" }));
+        }
+        holder.rollback().await.expect("an end");
+        let payload = app.admin(SET_STATUS, variables).await["setTenantStatus"].clone();
+        assert_eq!(payload["tenant"]["status"], "INACTIVE", "{payload}");
+        assert_eq!(payload["userErrors"], json!([]));
+    })
+    .await;
+}
+
+/// On SQLite such a key is checked row by row; PostgreSQL looks when the statement ends.
+#[tokio::test]
+async fn rows_that_restrict_one_another_are_a_gap_where_they_cannot_be_erased() {
+    on_both(async |app| {
+        let kind = if app.backend() == DbBackend::Sqlite { "blob" } else { "uuid" };
+        let tenant = app.tenant(TenantRow::default()).await;
+        let table = format!(
+            "CREATE TABLE tree (tenant_id {kind} NOT NULL REFERENCES tenants (id), id {kind} NOT NULL, \
+             parent {kind}, PRIMARY KEY (tenant_id, id), \
+             FOREIGN KEY (tenant_id, parent) REFERENCES tree (tenant_id, id) ON DELETE RESTRICT)"
+        );
+        app.sql(&table, []).await;
+        let (top, leaf) = (id(), id());
+        app.sql("INSERT INTO tree VALUES ($1, $2, NULL)", [tenant.into(), top.into()]).await;
+        app.sql("INSERT INTO tree VALUES ($1, $2, $3)", [tenant.into(), leaf.into(), top.into()]).await;
+        let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        if app.backend() == DbBackend::Sqlite {
+            assert_eq!(payload["userErrors"][0]["code"], "PLAN_INCOMPLETE", "{payload}");
+            let message = payload["userErrors"][0]["message"].as_str().expect("a sentence");
+            assert!(message.contains("tree") && message.contains("RESTRICT"), "{message}");
+            assert_eq!(app.number("SELECT count(*) FROM tree", []).await, 2);
+        } else {
+            assert_eq!(payload["deletion"]["status"], "DELETED", "{payload}");
+        }
+    })
+    .await;
+}
+
+/// Keeps every row of a table from being deleted, by a trigger.
+async fn keep_rows(app: &TestApp, table: &str) {
+    if app.backend() == DbBackend::Sqlite {
+        let sql =
+            format!("CREATE TRIGGER keep_{table} BEFORE DELETE ON {table} BEGIN SELECT RAISE(IGNORE); END");
+        app.sql(&sql, []).await;
+        return;
+    }
+    let function = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'";
+    app.sql(function, []).await;
+    let trigger =
+        format!("CREATE TRIGGER keep_{table} BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION keep()");
+    app.sql(&trigger, []).await;
+}
+
+/// That nobody else is in the way is told: waiting would not help.
+#[tokio::test]
+async fn rows_that_a_trigger_keeps_are_told_as_such() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.platform(tenant).await;
+        // Agents cannot go while calls stay: the first table that keeps its rows is the one to name.
+        for table in ["activity_logs", "calls"] {
+            keep_rows(&app, table).await;
+            let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+            let error = &payload["userErrors"][0];
+            assert_eq!(error["code"], "PLAN_INCOMPLETE", "{payload}");
+            let message = error["message"].as_str().expect("a sentence");
+            assert!(message.contains(table) && message.contains("trigger"), "{message}");
+            assert_eq!(app.number("SELECT count(*) FROM call_recordings", []).await, 1, "nothing was erased");
+            assert_eq!(app.number("SELECT count(*) FROM tenants WHERE status = 'active'", []).await, 1);
+            let drop = if app.backend() == DbBackend::Sqlite {
+                format!("DROP TRIGGER keep_{table}")
+            } else {
+                "DROP FUNCTION keep CASCADE".to_owned()
+            };
+            app.sql(&drop, []).await;
+        }
+        let payload = delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        assert_eq!(payload["deletion"]["status"], "DELETED", "{payload}");
+    })
+    .await;
+}
+
+/// The clock tells nanoseconds, the database keeps microseconds: every answer is what is kept.
+#[tokio::test]
+async fn a_deletion_is_told_the_same_every_time() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.clock.set(at("2026-03-18T12:00:00.123456789Z"));
+        let document = "mutation ($input: DeleteTenantInput!) { deleteTenant(input: $input) {
+            deletion { id requestedAt startedAt finishedAt } } }";
+        let ask = || app.admin(document, json!({ "input": { "tenantId": tenant, "confirmName": "Acme" } }));
+        let first = ask().await;
+        assert_eq!(first, ask().await);
+    })
+    .await;
+}
