@@ -16,6 +16,7 @@ mod live;
 mod plans;
 mod playground;
 mod recount;
+mod refusals;
 mod smoke;
 mod support;
 mod tidy;
