@@ -15,6 +15,7 @@ mod lists;
 mod live;
 mod plans;
 mod playground;
+mod readme;
 mod recount;
 mod refusals;
 mod smoke;
