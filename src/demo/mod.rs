@@ -68,7 +68,7 @@ pub struct Summary {
 pub enum SeedError {
     /// This seed has been here before, and came to its end.
     #[error(
-        "the database already has had every tenant of this seed ({0} the first); \
+        "every tenant of this seed, {0} the first, is in this database or was deleted from it; \
          use another seed or an empty database"
     )]
     AlreadyThere(String),
