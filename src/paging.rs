@@ -1,7 +1,9 @@
 //! Cursor pages: which slice of a sorted list is asked for, and where a row stands in it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use sea_orm::Value;
+use chrono::{DateTime, Utc};
+use entity::timestamp;
+use sea_orm::{DbBackend, Value};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
@@ -54,7 +56,9 @@ impl Cursor {
     fn decode(text: &str, order: &str) -> Result<Self, PageError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| PageError::Cursor)?;
         let cursor: Self = serde_json::from_slice(&bytes).map_err(|_| PageError::Cursor)?;
-        if cursor.order == order { Ok(cursor) } else { Err(PageError::Cursor) }
+        // No text of the database holds a NUL, and PostgreSQL takes none.
+        let is_text = cursor.key.as_ref().is_none_or(|key| !key.contains('\0'));
+        if cursor.order == order && is_text { Ok(cursor) } else { Err(PageError::Cursor) }
     }
 }
 
@@ -133,6 +137,19 @@ pub struct Sorting {
     pub nullable: bool,
     /// Turns a cursor's text back into the key's type.
     pub key: fn(&str) -> Option<Value>,
+}
+
+/// Turns a cursor's text back into an instant, for a list that is sorted by one; for [`Sorting::key`].
+#[must_use]
+pub fn instant_key(backend: DbBackend) -> fn(&str) -> Option<Value> {
+    fn parsed(backend: DbBackend, text: &str) -> Option<Value> {
+        let instant = text.parse::<DateTime<Utc>>().ok()?;
+        Some(timestamp::value(backend, instant))
+    }
+    match backend {
+        DbBackend::Sqlite => |text| parsed(DbBackend::Sqlite, text),
+        _ => |text| parsed(DbBackend::Postgres, text),
+    }
 }
 
 impl Sorting {

@@ -5,8 +5,9 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet},
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
+use serde::Deserialize;
 use tokio::sync::RwLock;
 use url::Url;
 
@@ -17,6 +18,9 @@ use crate::clock::Clock;
 const RELOAD_PAUSE: TimeDelta = TimeDelta::seconds(30);
 /// Longest wait for the issuer's answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What keys of a set may verify.
+pub(super) const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
 /// Where a key set is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,17 +47,18 @@ impl FromStr for KeySetSource {
 pub(super) struct KeySet {
     source: KeySetSource,
     clock: Clock,
-    read: RwLock<(JwkSet, DateTime<Utc>)>,
+    read: RwLock<(Vec<Jwk>, DateTime<Utc>)>,
 }
 
 impl KeySet {
     /// Reads the set for the first time.
     pub(super) async fn load(source: KeySetSource, clock: Clock) -> Result<Self, KeyError> {
-        let set = fetch(&source).await?;
-        if set.keys.is_empty() {
-            return Err(KeyError::KeySet("it holds no key".to_owned()));
+        let keys = fetch(&source).await?;
+        if !keys.iter().any(|key| ALGORITHMS.iter().any(|algorithm| verifies(key, *algorithm))) {
+            let reason = "it holds no key that verifies RS256, ES256 or EdDSA";
+            return Err(KeyError::KeySet(reason.to_owned()));
         }
-        let read = RwLock::new((set, clock.now()));
+        let read = RwLock::new((keys, clock.now()));
         Ok(Self { source, clock, read })
     }
 
@@ -68,7 +73,7 @@ impl KeySet {
         if now - read.1 >= RELOAD_PAUSE {
             read.1 = now;
             match fetch(&self.source).await {
-                Ok(set) => read.0 = set,
+                Ok(keys) => read.0 = keys,
                 Err(error) => tracing::warn!(%error, "keeping the key set as last read"),
             }
         }
@@ -76,17 +81,31 @@ impl KeySet {
     }
 }
 
-fn matching(set: &JwkSet, name: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
-    set.keys
-        .iter()
+fn matching(keys: &[Jwk], name: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
+    keys.iter()
         .filter(|key| name.is_none_or(|name| key.common.key_id.as_deref() == Some(name)))
-        .filter(|key| signs_with(key, algorithm))
+        .filter(|key| verifies(key, algorithm))
         .filter_map(|key| DecodingKey::from_jwk(key).ok())
         .collect()
 }
 
-fn signs_with(key: &Jwk, algorithm: Algorithm) -> bool {
-    match &key.algorithm {
+/// Whether the key is of this algorithm, and meant for signatures where it says what it is meant for.
+fn verifies(key: &Jwk, algorithm: Algorithm) -> bool {
+    let is_for_signatures =
+        key.common.public_key_use.as_ref().is_none_or(|purpose| *purpose == PublicKeyUse::Signature)
+            && key.common.key_operations.as_ref().is_none_or(|can| can.contains(&KeyOperations::Verify));
+    let named = match key.common.key_algorithm {
+        None => true,
+        Some(KeyAlgorithm::RS256) => algorithm == Algorithm::RS256,
+        Some(KeyAlgorithm::ES256) => algorithm == Algorithm::ES256,
+        Some(KeyAlgorithm::EdDSA) => algorithm == Algorithm::EdDSA,
+        Some(_) => false,
+    };
+    is_for_signatures && named && is_of(&key.algorithm, algorithm)
+}
+
+fn is_of(key: &AlgorithmParameters, algorithm: Algorithm) -> bool {
+    match key {
         AlgorithmParameters::RSA(_) => algorithm == Algorithm::RS256,
         AlgorithmParameters::EllipticCurve(key) => {
             algorithm == Algorithm::ES256 && key.curve == EllipticCurve::P256
@@ -98,7 +117,20 @@ fn signs_with(key: &Jwk, algorithm: Algorithm) -> bool {
     }
 }
 
-async fn fetch(source: &KeySetSource) -> Result<JwkSet, KeyError> {
+/// A key set whose keys are not looked at yet.
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<serde_json::Value>,
+}
+
+/// The keys that the gateway understands. RFC 7517 wants the others passed over, one by one: an issuer
+/// may publish keys for other programs in the same set.
+async fn fetch(source: &KeySetSource) -> Result<Vec<Jwk>, KeyError> {
+    let keys = fetch_document(source).await?.keys;
+    Ok(keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect())
+}
+
+async fn fetch_document(source: &KeySetSource) -> Result<Document, KeyError> {
     let failed = |error: &dyn std::fmt::Display| KeyError::KeySet(error.to_string());
     match source {
         KeySetSource::File(path) => {

@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use thiserror::Error;
 
-use super::{Claims, NotAuthentic, Viewer, key_set::KeySet};
+use super::{NotAuthentic, Viewer, key_set::KeySet, token::Received};
 use crate::{auth::KeySetSource, clock::Clock};
 
 /// Why keys cannot be used.
@@ -105,7 +105,7 @@ impl Authenticator {
         claims.viewer(self.clock.now())
     }
 
-    async fn claims(&self, token: &str) -> Option<Claims> {
+    async fn claims(&self, token: &str) -> Option<Received> {
         let header = decode_header(token).ok()?;
         // A kind of key verifies its own algorithms only: a public key never serves as a secret.
         match &self.verifier {
@@ -122,9 +122,9 @@ impl Authenticator {
         }
     }
 
-    fn first_valid(&self, token: &str, algorithm: Algorithm, keys: &[DecodingKey]) -> Option<Claims> {
+    fn first_valid(&self, token: &str, algorithm: Algorithm, keys: &[DecodingKey]) -> Option<Received> {
         let mut validation = Validation::new(algorithm);
-        // The expiry is compared with the gateway's own clock, in `Claims::viewer`.
+        // `exp` and `nbf` are compared with the gateway's own clock, in `Received::viewer`.
         validation.validate_exp = false;
         validation.validate_aud = self.audience.is_some();
         let mut required = vec!["exp", "sub"];
@@ -137,6 +137,6 @@ impl Authenticator {
             required.push("aud");
         }
         validation.set_required_spec_claims(&required);
-        keys.iter().find_map(|key| decode::<Claims>(token, key, &validation).ok()).map(|data| data.claims)
+        keys.iter().find_map(|key| decode::<Received>(token, key, &validation).ok()).map(|data| data.claims)
     }
 }

@@ -1,6 +1,8 @@
 //! What a token says, and how one is minted.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -8,8 +10,8 @@ use uuid::Uuid;
 
 use super::{Role, Viewer};
 
-/// The claims the gateway reads; others are ignored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// The claims of a token that the gateway mints.
+#[derive(Clone, Debug, Serialize)]
 pub struct Claims {
     /// A person or a program.
     pub sub: String,
@@ -18,13 +20,13 @@ pub struct Claims {
     /// What the holder may do.
     pub role: RoleClaim,
     /// With role `tenant`: which one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<Uuid>,
     /// Who issued the token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub iss: Option<String>,
     /// Whom the token is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub aud: Option<serde_json::Value>,
 }
 
@@ -49,17 +51,38 @@ pub enum NotAuthentic {
     /// Its time is over.
     #[error("the token has expired; get a new one")]
     Expired,
+    /// Its time has not begun.
+    #[error("the token is not valid yet; wait, or get a new one")]
+    NotYet,
     /// It was not signed by a key this gateway trusts, is for somebody else, or is malformed.
     #[error("the token is not valid here; get a new one")]
     Invalid,
 }
 
-impl Claims {
-    /// Who these claims, once their signature is verified, make the holder at `now`.
+/// The claims that the gateway reads in a token whose signature is verified; others are ignored. Issuer
+/// and audience are compared while the signature is.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Received {
+    sub: String,
+    /// Seconds since 1970, which RFC 7519 allows to have a fraction.
+    exp: f64,
+    nbf: Option<f64>,
+    role: RoleClaim,
+    tenant_id: Option<Uuid>,
+}
+
+impl Received {
+    /// Who these claims make the holder at `now`.
     pub(super) fn viewer(self, now: DateTime<Utc>) -> Result<Viewer, NotAuthentic> {
-        let expires_at = DateTime::from_timestamp(self.exp, 0).ok_or(NotAuthentic::Invalid)?;
+        let expires_at = instant(self.exp).ok_or(NotAuthentic::Invalid)?;
         if expires_at <= now {
             return Err(NotAuthentic::Expired);
+        }
+        if let Some(begins) = self.nbf {
+            let begins_at = instant(begins).ok_or(NotAuthentic::Invalid)?;
+            if now < begins_at {
+                return Err(NotAuthentic::NotYet);
+            }
         }
         let role = match (self.role, self.tenant_id) {
             (RoleClaim::Admin, _) => Role::Admin,
@@ -69,6 +92,12 @@ impl Claims {
         };
         Ok(Viewer { subject: self.sub, role, expires_at })
     }
+}
+
+/// The instant so many seconds after 1970; a number below zero counts as zero.
+fn instant(seconds: f64) -> Option<DateTime<Utc>> {
+    let since = Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
+    DateTime::UNIX_EPOCH.checked_add_signed(TimeDelta::from_std(since).ok()?)
 }
 
 /// Signs `claims` with HS256.

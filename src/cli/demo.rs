@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use clap::Args;
 use entity::tenants;
 use sea_orm::{EntityTrait, QueryOrder};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
@@ -37,17 +38,25 @@ pub(super) struct Options {
     no_open: bool,
 }
 
-pub(super) async fn run(options: Options) -> Result<(), Failure> {
+/// Serves until a signal. The platform lies in a directory that is put into `kept`: it must outlive
+/// the runtime, whose tasks may write there until they are gone.
+pub(super) async fn run(options: Options, kept: &mut Option<TempDir>) -> Result<(), Failure> {
     let clock = Clock::system();
     let listener = listen(options.listen).await?;
-    let directory = tempfile::Builder::new().prefix("tenant-gateway-demo-").tempdir()?;
+    // From before the directory is made, or a signal would leave it behind.
+    let shutdown = until_signal()?;
+    let directory = kept.insert(tempfile::Builder::new().prefix("tenant-gateway-demo-").tempdir()?);
     let file = directory.path().join("demo.db");
     let database = Database::open(&format!("sqlite://{}?mode=rwc", file.display())).await?;
     database.migrate_up().await?;
     let storage = Storage::open_directory(&directory.path().join("objects"))?;
     let shape = Shape { tenants: 60, calls: 250, months: 3, seed: 1 };
     let progress = indicatif::ProgressBar::new(0);
-    demo::fill(&database, &storage, &shape, clock.now(), &progress).await?;
+    let seeding = demo::fill(&database, &storage, &shape, clock.now(), &progress);
+    tokio::select! {
+        filled = seeding => filled?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
     progress.finish_and_clear();
 
     let newest = tenants::Entity::find().order_by_asc(tenants::Column::CreatedAt);
@@ -73,7 +82,6 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
     let authenticator = Authenticator::new(keys, None, None, clock.clone()).await?;
     let app =
         App { database, authenticator, clock, session_timeout: SESSION_TIMEOUT, metrics: Metrics::default() };
-    let shutdown = until_signal();
     let workers = app.start_workers(shutdown.clone());
     app::serve(listener, app.router(), shutdown).await?;
     workers.await?;

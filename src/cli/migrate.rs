@@ -40,11 +40,13 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
             println!("{applied} migration(s) applied");
         }
         Action::Down { database, steps } => {
-            let taken_back = Database::open(&database.database_url).await?.migrate_down(steps).await?;
+            let taken_back =
+                Database::open_existing(&database.database_url).await?.migrate_down(steps).await?;
             println!("{taken_back} migration(s) taken back");
         }
         Action::Status { database } => {
-            for state in Database::open(&database.database_url).await?.migrations().await? {
+            let database = Database::open_existing(&database.database_url).await?;
+            for state in database.migrations().await? {
                 println!("{}  {}", if state.applied { "applied" } else { "pending" }, state.name);
             }
         }

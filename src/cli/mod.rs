@@ -10,6 +10,7 @@ mod usage;
 use std::{fmt::Display, io::IsTerminal, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tempfile::TempDir;
 use tracing_subscriber::EnvFilter;
 
 /// Statistics of tenants, and their complete erasure, as a GraphQL API
@@ -27,8 +28,12 @@ Examples:
   tenant-gateway serve --database-url postgres://gateway@db/platform
   tenant-gateway token --role admin --expires 1h        a token, alone on standard output
 
-Every option can be given by its environment variable too. RUST_LOG sets what is logged, such as
-RUST_LOG=debug. A command that fails prints one line on standard error and exits with status 1.";
+Options that name an environment variable (`env` in a command's --help) can be given by it too. The
+secret for tokens is read from JWT_SECRET or a file, never from an option. RUST_LOG sets what is
+logged, such as RUST_LOG=debug.
+
+A command that cannot do its work prints one line on standard error and exits with status 1. A command
+line that cannot be understood is explained in a few lines, with status 2.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -61,16 +66,21 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(dispatch(cli.command)) {
+    let mut kept = None;
+    let outcome = runtime.block_on(dispatch(cli.command, &mut kept));
+    drop(runtime);
+    drop(kept);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }
 
-async fn dispatch(command: Command) -> Result<(), Failure> {
+/// Puts a directory that must go after the runtime into `kept`.
+async fn dispatch(command: Command, kept: &mut Option<TempDir>) -> Result<(), Failure> {
     match command {
         Command::Serve(options) => serve::run(options).await,
-        Command::Demo(options) => demo::run(options).await,
+        Command::Demo(options) => demo::run(options, kept).await,
         Command::Migrate(options) => migrate::run(options).await,
         Command::Seed(options) => seed::run(options).await,
         Command::Usage(options) => usage::run(options).await,

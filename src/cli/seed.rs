@@ -7,8 +7,8 @@ use crate::{
     clock::Clock,
     config::{DatabaseOptions, StorageOptions},
     database::Database,
-    demo::{self, Shape},
-    storage::Storage,
+    demo::{Platform, Shape},
+    storage::{self, Storage},
 };
 
 #[derive(Debug, Args)]
@@ -31,15 +31,23 @@ pub(super) struct Options {
     seed: u64,
 }
 
+/// Looks at everything before it changes anything.
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let database = Database::open(&options.database.database_url).await?;
-    let storage = Storage::open(&options.storage.url(&options.database.database_url)?)?;
-    database.migrate_up().await?;
+    let directory = storage::directory(&options.storage.url(&options.database.database_url)?)?;
     let shape =
         Shape { tenants: options.tenants, calls: options.calls, months: options.months, seed: options.seed };
+    let mut platform = Platform::plan(&shape, Clock::system().now())?;
+    let database = Database::open(&options.database.database_url).await?;
+    database.check_migratable().await?;
+    if database.migrations().await?.iter().any(|migration| migration.applied) {
+        platform = platform.without_present(&database).await?;
+    }
+
+    let storage = Storage::open_directory(&directory)?;
+    database.migrate_up().await?;
     // Hidden by itself where standard error is no terminal.
     let progress = indicatif::ProgressBar::new(0);
-    let summary = demo::fill(&database, &storage, &shape, Clock::system().now(), &progress).await?;
+    let summary = platform.make(&database, &storage, &progress).await?;
     progress.finish_and_clear();
     for (table, rows) in &summary.tables {
         println!("{rows:>12}  {table}");

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use clap::Args;
-use tokio::{net::TcpListener, signal};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
@@ -42,13 +45,18 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         Authenticator::new(keys, options.tokens.jwt_issuer, options.tokens.jwt_audience, clock.clone())
             .await?;
     let listener = listen(options.listen).await?;
-    let database = Database::open(&options.database.database_url).await?;
-    if options.no_migrate {
+    let url = &options.database.database_url;
+    let database = if options.no_migrate {
+        let database = Database::open_existing(url).await?;
         database.check_servable().await?;
+        database.write_ahead().await?;
+        database
     } else {
+        let database = Database::open(url).await?;
         let applied = database.migrate_up().await?;
         tracing::info!(applied, "the schema is up to date");
-    }
+        database
+    };
     let app = App {
         database,
         authenticator,
@@ -57,7 +65,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         metrics: Metrics::default(),
     };
     tracing::info!(address = %listener.local_addr()?, "listening");
-    let shutdown = until_signal();
+    let shutdown = until_signal()?;
     let workers = (!options.no_workers).then(|| app.start_workers(shutdown.clone()));
     app::serve(listener, app.router(), shutdown).await?;
     if let Some(workers) = workers {
@@ -71,24 +79,19 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
     TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}").into())
 }
 
-/// Cancelled by the first SIGINT or SIGTERM.
-pub(super) fn until_signal() -> CancellationToken {
+/// Cancelled by the first SIGINT or SIGTERM from now on.
+pub(super) fn until_signal() -> Result<CancellationToken, Failure> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
     let token = CancellationToken::new();
     let cancel = token.clone();
     tokio::spawn(async move {
-        let terminated = async {
-            match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-                Ok(mut signal) => signal.recv().await,
-                // Then only SIGINT stops the gateway in good order.
-                Err(_) => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = signal::ctrl_c() => {}
-            _ = terminated => {}
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
         tracing::info!("stopping: requests in flight finish first");
         cancel.cancel();
     });
-    token
+    Ok(token)
 }

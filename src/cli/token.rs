@@ -44,6 +44,10 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     if options.tenant.is_some() && options.role != RoleClaim::Tenant {
         return Err("--tenant goes with --role tenant only".into());
     }
+    // Claims count whole seconds.
+    if options.expires.as_secs() == 0 {
+        return Err("--expires must be at least 1s".into());
+    }
     let expires = chrono::TimeDelta::from_std(options.expires).map_err(|_| "--expires is too far away")?;
     let ends = Clock::system().now().checked_add_signed(expires).ok_or("--expires is too far away")?;
     let claims = Claims {

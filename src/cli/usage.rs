@@ -56,7 +56,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 }
 
 async fn keeper(options: &DatabaseOptions) -> Result<Keeper, Failure> {
-    let database = Database::open(&options.database_url).await?;
+    let database = Database::open_existing(&options.database_url).await?;
     database.check_servable().await?;
     Ok(Keeper::new(database, Clock::system()))
 }

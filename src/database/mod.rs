@@ -3,13 +3,17 @@
 mod error;
 mod schema;
 mod sql;
+mod taken;
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use sea_orm::{
     AccessMode, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        Connection, PgConnection,
+        sqlite::{SqliteConnectOptions, SqliteSynchronous},
+    },
 };
 
 pub use error::Error;
@@ -46,12 +50,16 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// Connects to `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`.
+    /// Connects to `sqlite://FILE?mode=rwc` or `postgres://USER@HOST/NAME`. Changes nothing in a
+    /// database that is there.
     ///
     /// # Errors
     ///
     /// [`Error::Address`] for any other address, [`Error::Unavailable`] when nobody answers.
     pub async fn open(url: &str) -> Result<Self, Error> {
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            reach_postgres(url).await?;
+        }
         let mut options = ConnectOptions::new(url);
         options.sqlx_logging(false).connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
         if url.starts_with("sqlite:") {
@@ -59,11 +67,8 @@ impl Database {
             // Each connection to an in-memory database would see a database of its own.
             options.max_connections(if in_memory { 1 } else { CONNECTIONS });
             options.map_sqlx_sqlite_opts(|sqlite| {
-                sqlite
-                    .foreign_keys(true)
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Normal)
-                    .busy_timeout(PATIENCE)
+                // Not the journal's mode: it is kept in the file, which may be somebody else's.
+                sqlite.foreign_keys(true).synchronous(SqliteSynchronous::Normal).busy_timeout(PATIENCE)
             });
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
@@ -74,6 +79,24 @@ impl Database {
         }
         let connection = sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?;
         Ok(Self { connection })
+    }
+
+    /// As [`Self::open`], for commands that must not make a SQLite file where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`]; [`Error::Unavailable`] also when there is no such file.
+    pub async fn open_existing(url: &str) -> Result<Self, Error> {
+        if let Some(options) =
+            url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok()).flatten()
+        {
+            let file = options.get_filename();
+            let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+            if !in_memory && !file.exists() {
+                return Err(Error::Unavailable(format!("there is no file {}", file.display())));
+            }
+        }
+        Self::open(url).await
     }
 
     /// Which of the two databases this is.
@@ -116,4 +139,13 @@ impl Database {
             })
             .await?)
     }
+}
+
+/// Connects once, without a pool, which would try for as long as it may and then tell only that.
+async fn reach_postgres(url: &str) -> Result<(), Error> {
+    let told = |error: sea_orm::sqlx::Error| Error::Unavailable(error.to_string());
+    let connection = tokio::time::timeout(PATIENCE, PgConnection::connect(url))
+        .await
+        .map_err(|_| Error::Unavailable(format!("no answer within {} seconds", PATIENCE.as_secs())))?;
+    connection.map_err(told)?.close().await.map_err(told)
 }

@@ -4,7 +4,7 @@ use migration::{HISTORY_TABLE, MigrationStatus, Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use thiserror::Error as ThisError;
 
-use super::{Database, Error};
+use super::{Database, Error, taken};
 
 /// Any number that two gateways agree on: whoever holds it migrates, the other waits.
 const MIGRATION_LOCK: i64 = 0x7465_6e61_6e74;
@@ -23,10 +23,15 @@ pub struct MigrationState {
 pub enum NotServable {
     /// Tables that are somebody else's stand where the gateway's would be.
     #[error(
-        "the database already has tables named {0} that this gateway did not create; \
+        "the database already has tables, views or types named {0} that this gateway did not create; \
          use another database, or another schema (PostgreSQL: append ?options=-csearch_path%3DNAME to the address)"
     )]
     ForeignTables(String),
+    /// No table can be made: PostgreSQL's search path names no schema that exists.
+    #[error(
+        "the search path of the database names no schema that exists; create the schema, or name another"
+    )]
+    NoSchema,
     /// The database is older than this program.
     #[error(
         "the database lacks {0} migration(s); run `tenant-gateway migrate up`, or `serve` without --no-migrate"
@@ -49,16 +54,38 @@ impl Database {
     /// [`NotServable`], with nothing changed.
     pub async fn migrate_up(&self) -> Result<usize, NotServable> {
         let transaction = self.begin_migrating().await?;
-        let pending = states(&transaction).await?.iter().filter(|state| !state.applied).count();
-        let foreign = migration::foreign_tables(&transaction).await.map_err(Error::from)?;
-        if !foreign.is_empty() {
-            return Err(NotServable::ForeignTables(foreign.join(", ")));
-        }
+        let pending = pending(&transaction).await?;
         if pending > 0 {
             Migrator::up(&transaction, None).await.map_err(Error::from)?;
-            transaction.commit().await.map_err(Error::from)?;
         }
+        transaction.commit().await.map_err(Error::from)?;
+        self.write_ahead().await?;
         Ok(pending)
+    }
+
+    /// Whether [`Self::migrate_up`] would take this database. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`NotServable`] says why not.
+    pub async fn check_migratable(&self) -> Result<(), NotServable> {
+        let transaction = self.begin_migrating().await?;
+        pending(&transaction).await?;
+        transaction.rollback().await.map_err(Error::from)?;
+        Ok(())
+    }
+
+    /// On SQLite, lets readers go on beside the writer from now on. The file remembers it, so this is
+    /// for a file that is known to be the gateway's.
+    ///
+    /// # Errors
+    ///
+    /// When the file is busy for too long.
+    pub async fn write_ahead(&self) -> Result<(), Error> {
+        if self.backend() == DbBackend::Sqlite {
+            self.connection.execute_unprepared("PRAGMA journal_mode = WAL").await?;
+        }
+        Ok(())
     }
 
     /// Takes back the newest `steps` migrations, with the data in what they made.
@@ -109,7 +136,21 @@ impl Database {
     }
 }
 
+/// How many migrations are pending, where nothing stands in their way.
+async fn pending(transaction: &DatabaseTransaction) -> Result<usize, NotServable> {
+    if !taken::has_schema(transaction).await.map_err(Error::from)? {
+        return Err(NotServable::NoSchema);
+    }
+    let pending = states(transaction).await?.iter().filter(|state| !state.applied).count();
+    let tables = migration::pending_tables(transaction).await.map_err(Error::from)?;
+    let foreign = taken::taken(transaction, &tables).await.map_err(Error::from)?;
+    if foreign.is_empty() { Ok(pending) } else { Err(NotServable::ForeignTables(foreign.join(", "))) }
+}
+
 async fn states<C: ConnectionTrait>(connection: &C) -> Result<Vec<MigrationState>, NotServable> {
+    if taken::history_is_foreign(connection).await.map_err(Error::from)? {
+        return Err(NotServable::ForeignTables(HISTORY_TABLE.to_owned()));
+    }
     let recorded = Migrator::get_migration_with_status_read_only(connection).await.map_err(|error| {
         let text = error.to_string();
         // The library tells this one case by its sentence only.

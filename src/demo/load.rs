@@ -15,8 +15,7 @@ use tokio::{
 };
 
 use super::{
-    SeedError, Summary,
-    objects::{self, Object},
+    SeedError,
     rows::{self, Rows, Visit},
     story::Story,
     tenants::Outline,
@@ -182,18 +181,18 @@ fn generate<S: Sink>(
     Ok(ledger)
 }
 
-/// What has been loaded, and the objects that must follow.
+/// What has been loaded.
 #[derive(Default)]
 pub(super) struct Ledger {
-    tables: Vec<(&'static str, u64)>,
-    pub(super) objects: Vec<Object>,
+    /// Each table with its new rows, parents first.
+    pub(super) tables: Vec<(&'static str, u64)>,
 }
 
 impl Ledger {
     fn count(&mut self, rows: &Rows) -> Result<(), SeedError> {
         let mut counted = Counted::default();
         rows.walk(&mut counted)?;
-        self.add(Self { tables: counted.0, objects: objects::named_by(rows).collect() });
+        self.add(Self { tables: counted.0 });
         Ok(())
     }
 
@@ -205,20 +204,10 @@ impl Ledger {
                 *count += more;
             }
         }
-        self.objects.extend(other.objects);
     }
 
     pub(super) fn rows(&self) -> u64 {
         self.tables.iter().map(|(_, count)| count).sum()
-    }
-
-    pub(super) fn summary(&self) -> Summary {
-        Summary {
-            tables: self.tables.clone(),
-            objects: self.objects.len() as u64,
-            object_bytes: self.objects.iter().map(Object::size).sum(),
-            ..Summary::default()
-        }
     }
 }
 

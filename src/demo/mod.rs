@@ -2,8 +2,8 @@
 //! and the objects that their recordings and files name.
 //!
 //! One seed and one instant make the same rows, ids included, on either database. Nothing lies after
-//! that instant. `tenants` decides who there is, `story` turns each of them into rows, `load` takes the
-//! rows to the database (`copy` on PostgreSQL, `insert` on SQLite), `objects` fills the storage.
+//! that instant. `tenants` decides who there is, `story` turns each of them into rows, `objects` fills the
+//! storage, then `load` takes the rows to the database (`copy` on PostgreSQL, `insert` on SQLite).
 
 mod calls;
 mod cast;
@@ -27,7 +27,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use indicatif::ProgressBar;
 use sea_orm::{DbBackend, EntityTrait, QuerySelect};
 use thiserror::Error as ThisError;
-use tokio::task::JoinError;
+use tokio::task::{self, JoinError};
 use uuid::Uuid;
 
 use crate::{
@@ -66,8 +66,11 @@ pub struct Summary {
 /// Why a platform was not made, or not all of it. A tenant's rows are there all or not at all.
 #[derive(Debug, ThisError)]
 pub enum SeedError {
-    /// This seed has been here before.
-    #[error("the database already holds {0}, made from the same seed; use another seed or an empty database")]
+    /// This seed has been here before, and came to its end.
+    #[error(
+        "every tenant of this seed, {0} the first, is in this database or was deleted from it; \
+         use another seed or an empty database"
+    )]
     AlreadyThere(String),
     /// The history would begin too early.
     #[error("the history must not reach back beyond 2012: ask for fewer months")]
@@ -97,15 +100,93 @@ impl From<JoinError> for SeedError {
     }
 }
 
-/// Fills a migrated database and the storage behind it. `progress` first counts calls, then objects;
-/// its length is set here.
-///
-/// Rows come before objects, so a run that is cut short may leave rows whose objects are missing.
+/// A platform that is decided and not made yet.
+#[derive(Debug)]
+pub struct Platform {
+    outlines: Vec<tenants::Outline>,
+    seed: u64,
+    now: DateTime<Utc>,
+}
+
+impl Platform {
+    /// Decides who there will be. Looks at nothing and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError::TooLong`].
+    pub fn plan(shape: &Shape, now: DateTime<Utc>) -> Result<Self, SeedError> {
+        // PostgreSQL keeps no more, and both databases are to hold the same.
+        let now = now.trunc_subsecs(6);
+        Ok(Self { outlines: tenants::outlines(shape, now)?, seed: shape.seed, now })
+    }
+
+    /// Leaves out the tenants that an earlier run with the same seed has made, also those that were
+    /// deleted since. What remains is what an interrupted run still owes. The database must have the
+    /// tables.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError::AlreadyThere`] when nobody is left, with nothing changed.
+    pub async fn without_present(mut self, database: &Database) -> Result<Self, SeedError> {
+        // The seed alone decides the chance in a tenant's id, whenever it is used.
+        let present: HashSet<_> = known_tenants(database).await?.iter().map(chance).collect();
+        let first = self.outlines.first().map(|outline| outline.name.clone());
+        self.outlines.retain(|outline| !present.contains(&chance(&outline.id)));
+        match first {
+            Some(first) if self.outlines.is_empty() => Err(SeedError::AlreadyThere(first)),
+            _ => Ok(self),
+        }
+    }
+
+    /// Makes it. `progress` first counts objects, then calls; its length is set here.
+    ///
+    /// Objects come before rows: a run that is cut short may leave objects without rows, which harm
+    /// nobody, but no row without its object.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError`]. Whole tenants may have been made; the next run adds the others.
+    pub async fn make(
+        self,
+        database: &Database,
+        storage: &Storage,
+        progress: &ProgressBar,
+    ) -> Result<Summary, SeedError> {
+        let Self { outlines, seed, now } = self;
+        let begun = Instant::now();
+        let named = outlines.clone();
+        let objects = task::spawn_blocking(move || objects::of(named, seed, now)).await?;
+        let (count, bytes) = (objects.len() as u64, objects.iter().map(objects::Object::size).sum());
+        progress.set_length(count);
+        objects::write(storage, objects, progress).await?;
+        let objects_seconds = begun.elapsed().as_secs_f64();
+        tracing::info!(seconds = objects_seconds, objects = count, "wrote the platform's objects");
+
+        let begun = Instant::now();
+        progress.reset();
+        progress.set_length(outlines.iter().map(|outline| outline.calls).sum());
+        let work = load::Work::new(outlines, seed, now, progress.clone());
+        let ledger = match database.backend() {
+            DbBackend::Sqlite => load::load::<insert::Insert>(database, Arc::new(work)).await?,
+            _ => load::load::<copy::Copy>(database, Arc::new(work)).await?,
+        };
+        let rows_seconds = begun.elapsed().as_secs_f64();
+        tracing::info!(seconds = rows_seconds, rows = ledger.rows(), "loaded the platform's rows");
+        Ok(Summary {
+            tables: ledger.tables,
+            objects: count,
+            object_bytes: bytes,
+            rows_seconds,
+            objects_seconds,
+        })
+    }
+}
+
+/// Fills a migrated database and the storage behind it with the tenants that are not there yet.
 ///
 /// # Errors
 ///
-/// [`SeedError::AlreadyThere`] and [`SeedError::TooLong`] with nothing changed; the others may leave
-/// whole tenants behind.
+/// As [`Platform::plan`], [`Platform::without_present`] and [`Platform::make`].
 pub async fn fill(
     database: &Database,
     storage: &Storage,
@@ -113,50 +194,25 @@ pub async fn fill(
     now: DateTime<Utc>,
     progress: &ProgressBar,
 ) -> Result<Summary, SeedError> {
-    // PostgreSQL keeps no more, and both databases are to hold the same.
-    let now = now.trunc_subsecs(6);
-    let begun = Instant::now();
-    let outlines = tenants::outlines(shape, now)?;
-    refuse_same_seed(database, &outlines).await?;
-
-    progress.set_length(outlines.iter().map(|outline| outline.calls).sum());
-    let work = load::Work::new(outlines, shape.seed, now, progress.clone());
-    let ledger = match database.backend() {
-        DbBackend::Sqlite => load::load::<insert::Insert>(database, Arc::new(work)).await?,
-        _ => load::load::<copy::Copy>(database, Arc::new(work)).await?,
-    };
-    let rows_seconds = begun.elapsed().as_secs_f64();
-    tracing::info!(seconds = rows_seconds, rows = ledger.rows(), "loaded the platform's rows");
-
-    let begun = Instant::now();
-    let mut summary = Summary { rows_seconds, ..ledger.summary() };
-    progress.reset();
-    progress.set_length(summary.objects);
-    objects::write(storage, ledger.objects, progress).await?;
-    summary.objects_seconds = begun.elapsed().as_secs_f64();
-    tracing::info!(
-        seconds = summary.objects_seconds,
-        objects = summary.objects,
-        "wrote the platform's objects"
-    );
-    Ok(summary)
+    Platform::plan(shape, now)?.without_present(database).await?.make(database, storage, progress).await
 }
 
-/// The seed alone decides the chance in a tenant's id, whenever it is used, so a tenant with the same
-/// chance was made from the same seed.
-async fn refuse_same_seed(database: &Database, outlines: &[tenants::Outline]) -> Result<(), SeedError> {
-    let there: Vec<Uuid> = entity::tenants::Entity::find()
+/// Every tenant there is, or was until it was deleted.
+async fn known_tenants(database: &Database) -> Result<Vec<Uuid>, database::Error> {
+    let mut known: Vec<Uuid> = entity::tenants::Entity::find()
         .select_only()
         .column(entity::tenants::Column::Id)
         .into_tuple()
         .all(&database.connection)
-        .await
-        .map_err(database::Error::from)?;
-    let there: HashSet<_> = there.iter().map(chance).collect();
-    match outlines.iter().find(|outline| there.contains(&chance(&outline.id))) {
-        Some(outline) => Err(SeedError::AlreadyThere(outline.name.clone())),
-        None => Ok(()),
-    }
+        .await?;
+    let deleted: Vec<Uuid> = entity::tenant_deletions::Entity::find()
+        .select_only()
+        .column(entity::tenant_deletions::Column::TenantId)
+        .into_tuple()
+        .all(&database.connection)
+        .await?;
+    known.extend(deleted);
+    Ok(known)
 }
 
 /// The part of an id that is not its time.

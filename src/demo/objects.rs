@@ -1,11 +1,12 @@
 //! The objects behind recordings and knowledge files: small, but whole and playable or readable, and
 //! of exactly the size that their rows say.
 
+use chrono::{DateTime, Utc};
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{SeedError, dice::Dice, rows::Rows};
+use super::{SeedError, dice::Dice, rows::Rows, story::Story, tenants::Outline};
 use crate::storage::Storage;
 
 /// Objects written at the same time.
@@ -40,8 +41,17 @@ pub(super) fn recording_size(dice: &mut Dice) -> i64 {
     i64::from(WAV_HEADER) + 2 * dice.whole(100, 350)
 }
 
+/// The objects that the rows of all these tenants will name. Takes as long as generating those rows.
+pub(super) fn of(outlines: Vec<Outline>, seed: u64, now: DateTime<Utc>) -> Vec<Object> {
+    let mut objects = Vec::new();
+    for part in outlines.into_iter().flat_map(|outline| Story::new(outline, seed, now)) {
+        objects.extend(named_by(&part));
+    }
+    objects
+}
+
 /// The objects that rows name.
-pub(super) fn named_by(rows: &Rows) -> impl Iterator<Item = Object> {
+fn named_by(rows: &Rows) -> impl Iterator<Item = Object> {
     let recordings = rows.call_recordings.iter().map(|recording| Object::Recording {
         tenant_id: recording.tenant_id,
         id: recording.id,

@@ -182,7 +182,8 @@ async fn a_seed_fills_a_database_once_and_every_object_is_there() {
             std::fs::metadata(directory.path().join("objects").join(&recording.storage_key)).unwrap();
         assert_eq!(i64::try_from(object.len()).unwrap(), recording.size_bytes);
     }
-    assert_eq!(bar.position(), summary.objects);
+    let calls = summary.tables.iter().find(|(table, _)| *table == "calls").unwrap().1;
+    assert_eq!(bar.position(), calls);
     assert!(summary.tables.contains(&("call_recordings", recordings.len() as u64)));
 
     let later = instant("2026-11-01T00:00:00Z");
@@ -190,4 +191,43 @@ async fn a_seed_fills_a_database_once_and_every_object_is_there() {
     assert!(matches!(again, Err(SeedError::AlreadyThere(_))), "{again:?}");
     assert_eq!(entity::tenants::Entity::find().count(&database.connection).await.unwrap(), 30);
     fill(&database, &storage, &Shape { seed: 8, ..SMALL }, later, &bar).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_seed_that_was_interrupted_is_completed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display();
+    let database = Database::open(&format!("sqlite://{path}/platform.db?mode=rwc")).await.unwrap();
+    database.migrate_up().await.unwrap();
+    let storage = Storage::open(&format!("file://{path}/objects")).unwrap();
+    let bar = ProgressBar::hidden();
+    let names = async || -> HashSet<String> {
+        let tenants = entity::tenants::Entity::find().all(&database.connection).await.unwrap();
+        tenants.into_iter().map(|tenant| tenant.name).collect()
+    };
+
+    // No object can be written: nothing may name one.
+    let in_the_way = directory.path().join("objects/tenants");
+    std::fs::write(&in_the_way, "").unwrap();
+    fill(&database, &storage, &SMALL, instant(MOMENTS[0]), &bar).await.unwrap_err();
+    assert_eq!(names().await.len(), 0);
+    std::fs::remove_file(&in_the_way).unwrap();
+
+    // Some tenants were not reached.
+    fill(&database, &storage, &SMALL, instant(MOMENTS[0]), &bar).await.unwrap();
+    let all = names().await;
+    let kept: Vec<_> = entity::tenants::Entity::find().all(&database.connection).await.unwrap();
+    for tenant in &kept[20..] {
+        entity::tenants::Entity::delete_by_id(tenant.id).exec(&database.connection).await.unwrap();
+    }
+    let later = instant("2026-11-01T00:00:00Z");
+    let summary = fill(&database, &storage, &SMALL, later, &bar).await.unwrap();
+    assert_eq!(summary.tables[0], ("tenants", 10));
+    assert_eq!(names().await, all);
+    let recordings = entity::call_recordings::Entity::find().all(&database.connection).await.unwrap();
+    for recording in &recordings {
+        assert!(directory.path().join("objects").join(&recording.storage_key).exists());
+    }
+    let again = fill(&database, &storage, &SMALL, later, &bar).await;
+    assert!(matches!(again, Err(SeedError::AlreadyThere(_))), "{again:?}");
 }

@@ -52,14 +52,16 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
         Ok(viewer) => viewer,
         Err(reason) => return unauthenticated(&headers, reason),
     };
-    let request = match bounded(request).await {
-        Ok(request) => request,
+    let (request, is_list) = match bounded(request).await {
+        Ok(bounded) => bounded,
         Err(TooLarge) => return undecodable(&headers, &ParseRequestError::PayloadTooLarge),
     };
     let request = match GraphQLRequest::<GraphQLRejection>::from_request(request, &()).await {
         // The decoder takes an empty array for a request without a query.
+        Ok(_) if is_list => return undecodable(&headers, &ParseRequestError::UnsupportedBatch),
         Ok(request) if request.0.query.trim().is_empty() => {
-            return undecodable(&headers, &ParseRequestError::UnsupportedBatch);
+            let error = ServerError::new("`query` is missing: send the document to be answered in it", None);
+            return respond(&headers, StatusCode::BAD_REQUEST, refusal(Code::BadRequest, error));
         }
         Ok(request) => request.into_inner(),
         Err(GraphQLRejection(error)) => return undecodable(&headers, &error),
@@ -80,11 +82,13 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
 /// The body is larger than any request need be.
 struct TooLarge;
 
-/// Reads the body before the decoder does, which would take one of any size.
-async fn bounded(request: Request) -> Result<Request, TooLarge> {
+/// Reads the body before the decoder does, which would take one of any size. Also tells whether it is
+/// a JSON array.
+async fn bounded(request: Request) -> Result<(Request, bool), TooLarge> {
     let (head, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY).await.map_err(|_| TooLarge)?;
-    Ok(Request::from_parts(head, Body::from(body)))
+    let is_list = body.trim_ascii_start().starts_with(b"[");
+    Ok((Request::from_parts(head, Body::from(body)), is_list))
 }
 
 /// Whether the document was executed: an error after that has a path, and is part of the answer.

@@ -23,7 +23,9 @@ pub(super) async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, &'
             let reason = match error {
                 NotServable::Database(_) => "the database cannot be reached\n",
                 NotServable::Pending(_) => "the database is not migrated\n",
-                NotServable::Newer(_) | NotServable::ForeignTables(_) => "the database has another schema\n",
+                NotServable::Newer(_) | NotServable::ForeignTables(_) | NotServable::NoSchema => {
+                    "the database has another schema\n"
+                }
             };
             (StatusCode::SERVICE_UNAVAILABLE, reason)
         }

@@ -1,6 +1,9 @@
 //! Object storage: where the bytes of recordings and files live.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as Key};
 use thiserror::Error as ThisError;
@@ -23,6 +26,19 @@ pub struct Storage {
     store: Arc<dyn ObjectStore>,
 }
 
+/// The directory that `file:///ABSOLUTE/PATH` names. Makes nothing.
+///
+/// # Errors
+///
+/// [`Error::Address`] for any other address.
+pub fn directory(url: &str) -> Result<PathBuf, Error> {
+    Url::parse(url)
+        .ok()
+        .filter(|url| url.scheme() == "file")
+        .and_then(|url| url.to_file_path().ok())
+        .ok_or(Error::Address)
+}
+
 impl Storage {
     /// Opens `file:///ABSOLUTE/PATH`, making the directory where it is missing.
     ///
@@ -30,12 +46,7 @@ impl Storage {
     ///
     /// [`Error::Address`] for any other address, [`Error::Failed`] when it cannot be made.
     pub fn open(url: &str) -> Result<Self, Error> {
-        let path = Url::parse(url)
-            .ok()
-            .filter(|url| url.scheme() == "file")
-            .and_then(|url| url.to_file_path().ok())
-            .ok_or(Error::Address)?;
-        Self::open_directory(&path)
+        Self::open_directory(&directory(url)?)
     }
 
     /// Opens a directory, making it where it is missing.

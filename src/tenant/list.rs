@@ -9,7 +9,7 @@ use super::{Status, Tenant};
 use crate::{
     auth::Visible,
     database::{self, Column, Database, Sql},
-    paging::{Counts, Cursor, Page, PageError, Slice, Sorting},
+    paging::{Counts, Cursor, Page, PageError, Slice, Sorting, instant_key},
     usage::{self, QuotaState},
 };
 
@@ -67,16 +67,15 @@ impl Criteria {
     }
 
     fn sorting(&self, backend: DbBackend) -> Sorting {
-        let instant: fn(&str) -> Option<Value> = match backend {
-            DbBackend::Sqlite => |text| Some(text.into()),
-            _ => |text| text.parse::<DateTime<Utc>>().ok().map(Value::from),
-        };
+        let instant = instant_key(backend);
         let (nullable, key): (bool, fn(&str) -> Option<Value>) = match self.field {
             OrderField::Name => (false, |text| Some(text.into())),
             OrderField::CreatedAt => (false, instant),
             OrderField::LastCallAt => (true, instant),
             OrderField::MonthlyUsageCents => (true, |text| text.parse::<i64>().ok().map(Value::from)),
-            OrderField::CallsUsedRatio => (true, |text| text.parse::<f64>().ok().map(Value::from)),
+            OrderField::CallsUsedRatio => {
+                (true, |text| text.parse::<f64>().ok().filter(|ratio| ratio.is_finite()).map(Value::from))
+            }
         };
         Sorting { descending: self.descending, nullable, key }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::{TestApp, on_both, places};
 
-fn gateway(arguments: &[&str]) -> Command {
+pub(crate) fn gateway(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenant-gateway"));
     command.args(arguments);
     for variable in
@@ -16,11 +16,10 @@ fn gateway(arguments: &[&str]) -> Command {
     {
         command.env_remove(variable);
     }
-    command.env("RUST_LOG", "off");
     command
 }
 
-fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     gateway(arguments)
         .env("JWT_SECRET", "a secret of the command line's tests")
         .output()
@@ -28,7 +27,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// One line on standard error that says `part`, nothing on standard output, a status that is not 0.
-fn refuses(output: &Output, part: &str) {
+pub(crate) fn refuses(output: &Output, part: &str) {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{error}");
     assert!(output.stdout.is_empty());
@@ -65,6 +64,8 @@ fn bad_options_are_refused() {
         &["serve", "--session-timeout", "soon"],
         &["token", "--role", "root"],
         &["token", "--role", "tenant"],
+        &["token", "--role", "admin", "--expires", "0s"],
+        &["token", "--role", "admin", "--expires", "999ms"],
         &["token", "--role", "admin", "--tenant", "0198c3a4-7d2e-7b10-9c55-2f6a1e0b4d33"],
         &["seed", "--tenants", "-1"],
         &["nothing"],
@@ -105,6 +106,7 @@ async fn migrations_go_up_and_down_and_leave_nothing() {
                 tokio::task::spawn_blocking(move || run(&["migrate", action, "--database-url", &url]));
             async move { String::from_utf8(output.await.expect("an output").stdout).expect("text") }
         };
+        drop(tenant_gateway::database::Database::open(&url).await.expect("an empty database"));
         assert!(command("status").await.starts_with("pending"));
         assert_eq!(command("up").await, "2 migration(s) applied\n");
         assert_eq!(command("up").await, "0 migration(s) applied\n");
@@ -189,4 +191,24 @@ async fn the_demo_prints_tokens_that_work_and_stops_when_told() {
     let stop = Command::new("kill").arg(demo.id().to_string()).status().expect("kill");
     assert!(stop.success());
     assert!(demo.wait().expect("an end").success());
+}
+
+#[test]
+fn a_demo_that_is_stopped_while_it_is_seeded_leaves_nothing() {
+    let place = tempfile::tempdir().expect("a directory");
+    let made = || std::fs::read_dir(place.path()).expect("a directory").count();
+    let mut demo = gateway(&["demo", "--no-open", "--listen", "127.0.0.1:0"])
+        .env("TMPDIR", place.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program");
+    while made() == 0 {
+        assert!(demo.try_wait().expect("a state").is_none(), "it ended by itself");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let stop = Command::new("kill").arg(demo.id().to_string()).status().expect("kill");
+    assert!(stop.success());
+    assert!(demo.wait().expect("an end").success());
+    assert_eq!(made(), 0, "its directory is left behind");
 }

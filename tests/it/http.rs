@@ -46,6 +46,40 @@ async fn only_well_formed_json_requests_are_taken() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_query_is_told_what_is_missing() {
+    on_both(async |app| {
+        let sentence =
+            |answer: &Value| answer["errors"][0]["message"].as_str().expect("a sentence").to_owned();
+        for body in ["{}", r#"{"query": ""}"#, r#"{"query": "  ", "variables": {}}"#] {
+            let (status, answer) = send(&app, "application/json", body.to_owned()).await;
+            assert_eq!(
+                (status, answer["errors"][0]["extensions"]["code"].as_str()),
+                (400, Some("BAD_REQUEST"))
+            );
+            assert!(sentence(&answer).contains("`query`"), "{body}: {answer}");
+        }
+        for list in ["[]", r#" [{"query": "{ viewer { role } }"}]"#] {
+            let (_, answer) = send(&app, "application/json", list.to_owned()).await;
+            assert!(sentence(&answer).contains("batches"), "{list}: {answer}");
+        }
+        for path in ["/graphql", "/graphql?query=", "/graphql?variables=%7B%7D"] {
+            let token = app.token(Token::Admin).expect("a token");
+            let answer = app
+                .client
+                .get(format!("{}{path}", app.url))
+                .bearer_auth(token)
+                .send()
+                .await
+                .expect("an answer");
+            assert_eq!(answer.status(), 400);
+            let answer: Value = answer.json().await.expect("JSON");
+            assert!(sentence(&answer).contains("`query`"), "{path}: {answer}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_link_reads_but_does_not_change() {
     on_both(async |app| {
         let tenant = app.tenant(TenantRow::default()).await;

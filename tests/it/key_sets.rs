@@ -49,12 +49,20 @@ I4dFSf0lb+Fx23+Fv2BeAg/nBEdrySsgYhDZ9yNVVcTx5FQaxHCPSWyt
 const EC_X: &str = "iLT-mKAtAXHuh_qB3czsO1V3NCP2CCOHRUn9JW_hcds";
 const EC_Y: &str = "f4W_YF4CD-cER2vJKyBiENn3I1VVxPHkVBrEcI9JbK0";
 
+fn rsa() -> Value {
+    json!({ "kty": "RSA", "kid": "rsa", "n": RSA_MODULUS, "e": "AQAB" })
+}
+
+/// The RSA key with more said about it.
+fn rsa_with(name: &str, value: Value) -> Value {
+    let mut key = rsa();
+    key[name] = value;
+    key
+}
+
 /// A key set at an address, as an identity provider serves it.
-async fn issuer() -> KeySetSource {
-    let keys = json!({ "keys": [
-        { "kty": "RSA", "kid": "rsa", "n": RSA_MODULUS, "e": "AQAB" },
-        { "kty": "EC", "crv": "P-256", "kid": "ec", "x": EC_X, "y": EC_Y },
-    ] });
+async fn issuer(keys: Vec<Value>) -> KeySetSource {
+    let keys = json!({ "keys": keys });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let router = Router::new().route("/keys", get(move || async move { Json(keys) }));
@@ -71,7 +79,8 @@ fn signed(algorithm: Algorithm, key: &EncodingKey, name: Option<&str>) -> String
 
 #[tokio::test]
 async fn a_key_set_over_http_verifies_its_own_algorithms_only() {
-    let keys = Keys::KeySet(issuer().await);
+    let ec = json!({ "kty": "EC", "crv": "P-256", "kid": "ec", "x": EC_X, "y": EC_Y });
+    let keys = Keys::KeySet(issuer(vec![rsa(), ec]).await);
     let gateway = Authenticator::new(keys, None, None, Clock::fixed(noon())).await.expect("a key set");
     let verdict = async |token: String| {
         gateway.viewer(Some(&format!("Bearer {token}"))).await.map(|viewer| viewer.role)
@@ -107,5 +116,59 @@ async fn a_key_set_that_cannot_be_had_refuses_to_start() {
         let keys = Keys::KeySet(source.parse().expect("a source"));
         let refused = Authenticator::new(keys, None, None, Clock::fixed(noon())).await;
         assert!(refused.expect_err("no keys").to_string().contains("key set"), "{source}");
+    }
+}
+
+/// Keys for other programs, which the gateway has no use for.
+fn strange_keys() -> Vec<Value> {
+    vec![
+        json!({ "kty": "EC", "crv": "secp256k1", "kid": "a", "x": EC_X, "y": EC_Y }),
+        json!({ "kty": "OKP", "crv": "X25519", "kid": "b", "x": EC_X }),
+        json!({ "kty": "OKP", "crv": "Ed448", "kid": "c", "x": EC_X }),
+        json!({ "kty": "AKP", "alg": "ML-DSA-65", "kid": "d", "pub": EC_X }),
+        json!({ "kid": "of no kind" }),
+        json!("no key at all"),
+    ]
+}
+
+#[tokio::test]
+async fn keys_that_the_gateway_does_not_know_are_passed_over() {
+    let token = signed(
+        Algorithm::RS256,
+        &EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).expect("a key"),
+        Some("rsa"),
+    );
+    let mut keys = strange_keys();
+    keys.insert(3, rsa());
+    let keys = Keys::KeySet(issuer(keys).await);
+    let gateway = Authenticator::new(keys, None, None, Clock::fixed(noon())).await.expect("a key set");
+    let viewer = gateway.viewer(Some(&format!("Bearer {token}"))).await.expect("a viewer");
+    assert_eq!(viewer.role, Role::Support);
+
+    for useless in [strange_keys(), vec![], vec![rsa_with("use", json!("enc"))]] {
+        let keys = Keys::KeySet(issuer(useless).await);
+        Authenticator::new(keys, None, None, Clock::fixed(noon())).await.expect_err("nothing to verify with");
+    }
+}
+
+#[tokio::test]
+async fn a_key_verifies_only_what_it_is_published_for() {
+    let key = EncodingKey::from_rsa_pem(RSA_PRIVATE.as_bytes()).expect("a key");
+    let token = signed(Algorithm::RS256, &key, Some("rsa"));
+    for (published, accepted) in [
+        (rsa_with("use", json!("sig")), true),
+        (rsa_with("alg", json!("RS256")), true),
+        (rsa_with("key_ops", json!(["verify"])), true),
+        (rsa_with("use", json!("enc")), false),
+        (rsa_with("alg", json!("RSA-OAEP")), false),
+        (rsa_with("alg", json!("PS256")), false),
+        (rsa_with("key_ops", json!(["encrypt"])), false),
+    ] {
+        // Another key keeps the set usable; it has not signed the token.
+        let other = json!({ "kty": "EC", "crv": "P-256", "kid": "ec", "x": EC_X, "y": EC_Y });
+        let keys = Keys::KeySet(issuer(vec![published.clone(), other]).await);
+        let gateway = Authenticator::new(keys, None, None, Clock::fixed(noon())).await.expect("a key set");
+        let verdict = gateway.viewer(Some(&format!("Bearer {token}"))).await;
+        assert_eq!(verdict.is_ok(), accepted, "{published}");
     }
 }

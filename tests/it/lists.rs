@@ -1,5 +1,6 @@
 //! Lists: every order, both ways, exact page by page; and how many statements a page takes.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::support::{Call, Rows, TenantRow, TestApp, Token, noon, on_both};
@@ -190,6 +191,37 @@ async fn bad_pages_are_refused_with_a_code_and_a_way_out() {
         let empty = app.admin(PAGE, json!({ "first": 0 })).await["tenants"].clone();
         assert_eq!((&empty["totalCount"], &empty["nodes"]), (&json!(3), &json!([])));
         assert_eq!(empty["pageInfo"]["hasNextPage"], true);
+    })
+    .await;
+}
+
+/// A cursor says what the gateway put into it, or nothing at all.
+#[tokio::test]
+async fn forged_cursors_are_refused_on_both_databases() {
+    on_both(async |app| {
+        tenants(&app, 3).await;
+        for (field, key) in [
+            ("NAME", json!("A\u{0}cme")),
+            ("NAME", Value::Null),
+            ("CREATED_AT", json!("yesterday")),
+            ("CREATED_AT", json!("")),
+            ("LAST_CALL_AT", json!("2026-13-01T00:00:00Z")),
+            ("MONTHLY_USAGE_CENTS", json!("1.5")),
+            ("CALLS_USED_RATIO", json!("NaN")),
+            ("CALLS_USED_RATIO", json!("inf")),
+        ] {
+            let order = json!({ "field": field, "direction": "ASC" });
+            let page = app.admin(PAGE, json!({ "first": 1, "order": order })).await;
+            let real = page["tenants"]["pageInfo"]["endCursor"].as_str().expect("a cursor").to_owned();
+            let mut forged: Value =
+                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(real).expect("base64")).expect("JSON");
+            forged["k"] = key.clone();
+            let forged = URL_SAFE_NO_PAD.encode(forged.to_string());
+            for side in ["after", "before"] {
+                let answer = app.post(Token::Admin, PAGE, json!({ "order": order, side: forged })).await;
+                assert_eq!(answer.codes(), ["BAD_USER_INPUT"], "{field} {key} {side}");
+            }
+        }
     })
     .await;
 }

@@ -65,6 +65,39 @@ async fn claims_that_do_not_make_a_viewer_are_refused() {
 }
 
 #[tokio::test]
+async fn a_token_is_worth_nothing_before_its_time() {
+    let gateway = secrets("secret").await;
+    let from = |nbf: Value| {
+        let mut claims = claims();
+        claims["nbf"] = nbf;
+        signed("secret", &claims)
+    };
+    let now = noon().timestamp();
+    assert_eq!(verdict(&gateway, &from(json!(now + 1))).await, Err(NotAuthentic::NotYet));
+    assert_eq!(verdict(&gateway, &from(json!(1e300))).await, Err(NotAuthentic::Invalid));
+    assert_eq!(verdict(&gateway, &from(json!("soon"))).await, Err(NotAuthentic::Invalid));
+    for begun in [json!(now), json!(now - 1), json!(0), json!(-1), Value::Null] {
+        assert_eq!(verdict(&gateway, &from(begun.clone())).await, Ok(Role::Admin), "{begun}");
+    }
+}
+
+#[tokio::test]
+async fn instants_may_have_a_fraction() {
+    let gateway = secrets("secret").await;
+    let until = |seconds: f64| {
+        let mut claims = claims();
+        claims["exp"] = json!(seconds);
+        signed("secret", &claims)
+    };
+    let now = f64::from(i32::try_from(noon().timestamp()).expect("seconds"));
+    assert_eq!(verdict(&gateway, &until(now + 0.5)).await, Ok(Role::Admin));
+    for past in [now, now - 0.5, 0.5] {
+        assert_eq!(verdict(&gateway, &until(past)).await, Err(NotAuthentic::Expired), "{past}");
+    }
+    assert_eq!(verdict(&gateway, &until(1e300)).await, Err(NotAuthentic::Invalid));
+}
+
+#[tokio::test]
 async fn an_unsigned_token_is_refused() {
     let gateway = secrets("secret").await;
     for header in [json!({ "alg": "none" }), json!({ "alg": "None", "typ": "JWT" })] {

@@ -77,7 +77,8 @@ impl SetTenantStatus {
             }
             Err(error) => return Err(Fault::from(error).into()),
         };
-        let tenant = tenant::find(&parts.database, &[id]).await.map_err(Fault::from)?.pop().map(TenantNode::from);
+        let tenant =
+            tenant::find(&parts.database, &[id]).await.map_err(Fault::from)?.pop().map(TenantNode::from);
         let error = match (changed, &tenant) {
             (Some(true), _) => None,
             (None, _) => Some(UserError::new(
