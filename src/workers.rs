@@ -158,8 +158,12 @@ async fn check_next(
     let differences = keeper.verify_week(tenant, dice).await?;
     metrics.compared.inc();
     metrics.drift.inc_by(differences.len() as u64);
-    for difference in differences {
-        tracing::error!(?difference, "sums differ from calls; run `tenant-gateway usage rebuild`");
+    if let Some(first) = differences.first() {
+        let count = differences.len();
+        tracing::error!(
+            %tenant, count, bucket = %first.starts_at,
+            "sums differ from calls; see `tenant-gateway usage verify`, and mend with `usage rebuild`"
+        );
     }
     Ok(Some(tenant))
 }

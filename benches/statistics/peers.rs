@@ -66,11 +66,11 @@ impl Server {
         Self::start(command, port)
     }
 
-    /// The most memory it has had, in bytes.
-    pub fn peak_memory(&self) -> u64 {
+    /// The most memory it has had, in megabytes.
+    pub fn peak_memory(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-        line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("kilobytes") * 1024
+        line.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("kilobytes") * 1.024e-3
     }
 }
 

@@ -99,8 +99,9 @@ pub async fn measure(database: &Database, url: &str, table: &mut Table) {
             for (place, enabled) in [(0, true), (1, false)] {
                 enable(database, enabled).await;
                 clean(database).await;
-                rates[place] =
-                    pgbench::run(url, &[writing.script.clone()], CLIENTS, SECONDS).rate * writing.rows;
+                rates[place] = pgbench::run(url, std::slice::from_ref(&writing.script), CLIENTS, SECONDS)
+                    .rate
+                    * writing.rows;
             }
             with.push(rates[0]);
             without.push(rates[1]);

@@ -16,15 +16,15 @@ pub struct Model {
     /// Start of the quarter-hour that it belongs to.
     pub starts_at: DateTimeUtc,
     /// How many calls.
-    pub calls: i64,
+    pub calls: i32,
     /// Seconds, over calls that have a duration.
     pub duration_sum: i64,
     /// Calls that have a duration.
-    pub duration_count: i64,
+    pub duration_count: i32,
     /// Millionths of a score, over scored calls.
     pub score_sum: i64,
     /// Calls that have a score.
-    pub score_count: i64,
+    pub score_count: i32,
     /// Cents, over all calls.
     pub cost_cents: i64,
 }

@@ -188,9 +188,13 @@ impl Reader {
             quarter_hours.select(&mut sql, "usage_quarter_hours", &these),
             days.select(&mut sql, "usage_days", &these),
         ];
+        let mut tables = Vec::new();
         if backend == DbBackend::Postgres {
-            sources.push(deltas(&mut sql, windows, &these));
+            let (table, queries) = deltas(&mut sql, windows, &these);
+            tables.push(table);
+            sources.extend(queries);
         }
+        tables.push(format!("parts AS ({})", sources.join(" UNION ALL ")));
         let integer = if backend == DbBackend::Sqlite { "INTEGER" } else { "bigint" };
         let sum = |column: &str, flag: i32| format!("sum({column}) FILTER (WHERE n & {flag} <> 0)");
         let sums = SUMS.map(|column| format!("{} AS {column}", sum(column, MONTH)));
@@ -198,10 +202,10 @@ impl Reader {
         let unbuilt = "EXISTS (SELECT 1 FROM usage_rebuilds b WHERE b.tenant_id = t.id)";
         let columns = self.columns(&mut sql, unbuilt, as_of);
         let text = format!(
-            "WITH parts AS ({}), m AS ( \
+            "WITH {}, m AS ( \
                SELECT tenant_id, {} AS calls_today, {} FROM parts GROUP BY tenant_id) \
              SELECT {columns}, {}, {} FROM tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}",
-            sources.join(" UNION ALL "),
+            tables.join(", "),
             sum("calls", TODAY),
             sums.join(", "),
             given("calls_today"),
@@ -232,8 +236,9 @@ fn parts(windows: &HashMap<Zone, Windows>) -> Result<(Parts, Parts), Error> {
     Ok((quarter_hours, days))
 }
 
-/// A query of the tenants' differences that are not in the sums yet.
-fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> String {
+/// The tenants' differences that are not in the sums yet, added up: a table `d`, and queries of it. A day
+/// lies in its month, so what is outside the month need not be looked at.
+fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> (String, [String; 2]) {
     let instants =
         |pick: fn(&Windows) -> DateTime<Utc>| Column::Instants(windows.values().map(pick).collect());
     let bounds = sql.bind_table(
@@ -246,13 +251,16 @@ fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> Strin
             ("month_end", instants(|windows| windows.month.end)),
         ],
     );
-    format!(
-        "SELECT u.tenant_id, (u.starts_at >= w.day_start AND u.starts_at < w.day_end)::int * {TODAY} \
-           + (u.starts_at >= w.month_start AND u.starts_at < w.month_end)::int * {MONTH} AS n, {} \
+    let table = format!(
+        "d AS MATERIALIZED (SELECT u.tenant_id, {}, \
+           coalesce(sum(u.calls) FILTER (WHERE u.starts_at >= w.day_start AND u.starts_at < w.day_end), 0) AS today \
          FROM tenants t JOIN {bounds} ON w.zone = t.time_zone JOIN usage_deltas u ON u.tenant_id = t.id \
-         WHERE t.id {these}",
-        SUMS.map(|column| format!("u.{column}")).join(", ")
-    )
+         WHERE t.id {these} AND u.starts_at >= w.month_start AND u.starts_at < w.month_end GROUP BY u.tenant_id)",
+        SUMS.map(|column| format!("sum(u.{column})::bigint AS {column}")).join(", ")
+    );
+    let month = format!("SELECT tenant_id, {MONTH}, {} FROM d", SUMS.join(", "));
+    let today = format!("SELECT tenant_id, {TODAY}, today::bigint, 0, 0, 0, 0, 0 FROM d");
+    (table, [month, today])
 }
 
 /// Reads rows of [`Reader::columns`], with the calls of the day and the sums of the month behind them.

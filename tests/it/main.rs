@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod authorization;
+mod batches;
 mod browser;
 mod catalogue;
 mod cli;
@@ -10,6 +11,7 @@ mod contract;
 mod deletion;
 mod gaps;
 mod http;
+mod keeping;
 mod key_sets;
 mod lists;
 mod live;

@@ -86,7 +86,7 @@ impl Model<'_> {
                 (true, DbBackend::Sqlite) => Bound::String(None),
                 (true, _) => Bound::ChronoDateTimeUtc(None),
             };
-            let cells: [Bound; 8] = [
+            let columns: [Bound; 8] = [
                 (*tenant_id).into(),
                 row.id.into(),
                 agents[0].id.into(),
@@ -97,7 +97,7 @@ impl Model<'_> {
                 call.cost.into(),
             ];
             let first = values.len();
-            values.extend(cells);
+            values.extend(columns);
             let names: Vec<_> = (first + 1..=first + 8).map(|n| format!("${n}")).collect();
             places.push(format!("('inbound', 'completed', {})", names.join(", ")));
             rows.push(row);

@@ -15,6 +15,7 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
         &["app", "auth", "clock", "config", "database", "demo", "graphql", "metrics", "storage", "usage"],
     ),
     ("app", &["auth", "clock", "database", "deletion", "graphql", "http", "metrics", "usage", "workers"]),
+    ("workers", &["database", "metrics", "usage"]),
     ("http", &["auth", "database", "graphql", "metrics"]),
     ("graphql", &["auth", "clock", "database", "deletion", "metrics", "paging", "tenant", "usage"]),
     ("deletion", &["auth", "cascade", "clock", "database", "paging", "usage"]),
@@ -28,7 +29,6 @@ const MAY_IMPORT: [(&str, &[&str]); 17] = [
     ("database", &[]),
     ("storage", &[]),
     ("metrics", &[]),
-    ("workers", &["database", "metrics", "usage"]),
 ];
 
 /// Parts that import nothing and that all may import.
@@ -137,6 +137,9 @@ fn libraries_stay_in_their_places() {
             assert!(!used || homes.contains(&part), "{path} knows {library}");
         }
         let deletes = text.contains("\"DELETE FROM") || text.contains("(\"DELETE");
-        assert!(!deletes || part == "cascade", "{path} builds a DELETE");
+        // The statistics clear away their own sums and differences, and nothing else.
+        let own = text.matches("DELETE FROM").count()
+            == text.matches("DELETE FROM usage_").count() + text.matches("DELETE FROM {table}").count();
+        assert!(!deletes || part == "cascade" || part == "usage" && own, "{path} builds a DELETE");
     }
 }

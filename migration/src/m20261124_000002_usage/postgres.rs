@@ -10,6 +10,15 @@ const SUMS: &str = "
     score_count bigint NOT NULL,
     cost_cents bigint NOT NULL";
 
+/// The same for one statement's difference. Narrow counts are added up several times as fast.
+const DELTAS: &str = "
+    calls integer NOT NULL,
+    duration_sum bigint NOT NULL,
+    duration_count integer NOT NULL,
+    score_sum bigint NOT NULL,
+    score_count integer NOT NULL,
+    cost_cents bigint NOT NULL";
+
 const COLUMNS: &str = "calls, duration_sum, duration_count, score_sum, score_count, cost_cents";
 
 /// Sums are updated again and again: room on each page lets an update stay on it, without touching
@@ -76,7 +85,7 @@ fn tables() -> Vec<String> {
         key("usage_days"),
         format!(
             "CREATE TABLE usage_deltas (tenant_id uuid NOT NULL, id uuid NOT NULL DEFAULT gen_random_uuid(), \
-             starts_at timestamptz NOT NULL, {SUMS}, PRIMARY KEY (tenant_id, id)) WITH {DELTAS_STORAGE}"
+             starts_at timestamptz NOT NULL, {DELTAS}, PRIMARY KEY (tenant_id, id)) WITH {DELTAS_STORAGE}"
         ),
         "CREATE TABLE usage_rebuilds (tenant_id uuid NOT NULL, next_at timestamptz, PRIMARY KEY (tenant_id))"
             .to_owned(),

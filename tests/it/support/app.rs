@@ -44,7 +44,7 @@ pub struct TestApp {
     pub client: Client,
     pub shutdown: CancellationToken,
     statements: Arc<AtomicUsize>,
-    texts: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<Vec<Statement>>>,
 }
 
 /// What came back over HTTP.
@@ -71,11 +71,11 @@ impl TestApp {
     }
 
     async fn serve(mut database: Database, url: String) -> Self {
-        let (statements, texts) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
-        let (counter, log) = (statements.clone(), texts.clone());
+        let (statements, heard) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (counter, log) = (statements.clone(), heard.clone());
         database.connection.set_metric_callback(move |info| {
             counter.fetch_add(1, Ordering::SeqCst);
-            log.lock().expect("the log").push(info.statement.sql.clone());
+            log.lock().expect("the log").push(info.statement.clone());
         });
         let clock = Clock::fixed(noon());
         let keys = Keys::Secrets(vec![SECRET.to_vec()]);
@@ -100,7 +100,7 @@ impl TestApp {
             client,
             shutdown,
             statements,
-            texts,
+            log: heard,
         }
     }
 
@@ -147,9 +147,13 @@ impl TestApp {
         (self.statements.load(Ordering::SeqCst) - before, result)
     }
 
-    /// The text of every statement so far that contains `part`.
-    pub fn statements_with(&self, part: &str) -> Vec<String> {
-        self.texts.lock().expect("the log").iter().filter(|text| text.contains(part)).cloned().collect()
+    /// Every statement since the last call of [`Self::forget_statements`].
+    pub fn statements(&self) -> Vec<Statement> {
+        self.log.lock().expect("the log").clone()
+    }
+
+    pub fn forget_statements(&self) {
+        self.log.lock().expect("the log").clear();
     }
 
     /// Folds every difference into the sums, as a worker does.
