@@ -11,7 +11,7 @@ use sea_orm::{
     AccessMode, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::{
-        Connection, PgConnection,
+        self, Connection, Executor, PgConnection,
         sqlite::{SqliteConnectOptions, SqliteSynchronous},
     },
 };
@@ -35,6 +35,11 @@ const IDLE: Duration = Duration::from_secs(1);
 pub const PLANNER_OPTIONS: [(&str, &str); 3] =
     [("jit", "off"), ("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
 
+/// The same on Citus, which plans with the parameters' values, and sends a transaction's own settings
+/// along only when told to.
+const CITUS_OPTIONS: [(&str, &str); 3] =
+    [("jit", "off"), ("enable_seqscan", "off"), ("citus.propagate_set_commands", "local")];
+
 /// A pool of connections to SQLite or PostgreSQL. Cheap to clone; all clones share the pool.
 #[derive(Clone)]
 pub struct Database {
@@ -57,9 +62,8 @@ impl Database {
     ///
     /// [`Error::Address`] for any other address, [`Error::Unavailable`] when nobody answers.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            reach_postgres(url).await?;
-        }
+        let is_postgres = url.starts_with("postgres:") || url.starts_with("postgresql:");
+        let is_distributed = is_postgres && reach_postgres(url).await?;
         let mut options = ConnectOptions::new(url);
         options.sqlx_logging(false).connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
         if url.starts_with("sqlite:") {
@@ -70,10 +74,11 @@ impl Database {
                 // Not the journal's mode: it is kept in the file, which may be somebody else's.
                 sqlite.foreign_keys(true).synchronous(SqliteSynchronous::Normal).busy_timeout(PATIENCE)
             });
-        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        } else if is_postgres {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
             options.test_before_acquire_if_idle_for(IDLE);
-            options.map_sqlx_postgres_opts(|postgres| postgres.options(PLANNER_OPTIONS));
+            let settings = if is_distributed { CITUS_OPTIONS } else { PLANNER_OPTIONS };
+            options.map_sqlx_postgres_opts(move |postgres| postgres.options(settings));
         } else {
             return Err(Error::Address);
         }
@@ -141,11 +146,16 @@ impl Database {
     }
 }
 
-/// Connects once, without a pool, which would try for as long as it may and then tell only that.
-async fn reach_postgres(url: &str) -> Result<(), Error> {
+/// Connects once, without a pool, which would try for as long as it may and then tell only that. Returns
+/// whether Citus is installed in the database.
+async fn reach_postgres(url: &str) -> Result<bool, Error> {
     let told = |error: sea_orm::sqlx::Error| Error::Unavailable(error.to_string());
     let connection = tokio::time::timeout(PATIENCE, PgConnection::connect(url))
         .await
         .map_err(|_| Error::Unavailable(format!("no answer within {} seconds", PATIENCE.as_secs())))?;
-    connection.map_err(told)?.close().await.map_err(told)
+    let mut connection = connection.map_err(told)?;
+    let citus = "SELECT 1 FROM pg_extension WHERE extname = 'citus'";
+    let found = connection.fetch_optional(sqlx::raw_sql(citus)).await.map_err(told)?.is_some();
+    connection.close().await.map_err(told)?;
+    Ok(found)
 }

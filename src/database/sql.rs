@@ -87,7 +87,8 @@ impl Sql {
                 Column::Words(words) => format!("{}::text[]", self.bind(words.into())),
             })
             .collect();
-        format!("unnest({}) AS {name} ({})", arrays.join(", "), names.join(", "))
+        // Citus mixes up the columns of a bare `unnest` that is joined; PostgreSQL sees no difference.
+        format!("(SELECT * FROM unnest({}) AS {name} ({})) AS {name}", arrays.join(", "), names.join(", "))
     }
 
     fn bind_json(&mut self, name: &str, columns: &[(&str, Column)]) -> String {

@@ -37,7 +37,8 @@ impl Parts {
         self.ends.push(span.end);
     }
 
-    /// A query of the roll-up's rows in these ranges, of tenants that `these` is true for.
+    /// A query of the roll-up's rows in these ranges, of tenants that `these` is true for: tenant,
+    /// number, calls once more under the name of `today`, and the sums.
     ///
     /// It begins with the tenants' own rows: from there each range reads its own piece of a primary key,
     /// and on a distributed database only the tenants' shards are asked.
@@ -60,7 +61,7 @@ impl Parts {
         // SQLite keeps the order of a cross join; PostgreSQL finds it.
         let join = if sql.backend() == DbBackend::Sqlite { "CROSS JOIN" } else { "JOIN" };
         format!(
-            "SELECT u.tenant_id, r.n, {} FROM tenants t {join} {ranges} ON r.key = {key} \
+            "SELECT u.tenant_id, r.n, u.calls AS today, {} FROM tenants t {join} {ranges} ON r.key = {key} \
              {join} {table} u ON u.tenant_id = t.id AND u.starts_at >= r.from_at AND u.starts_at < r.to_at \
              WHERE t.id {these}",
             SUMS.map(|column| format!("u.{column}")).join(", ")

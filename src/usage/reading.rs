@@ -188,13 +188,9 @@ impl Reader {
             quarter_hours.select(&mut sql, "usage_quarter_hours", &these),
             days.select(&mut sql, "usage_days", &these),
         ];
-        let mut tables = Vec::new();
         if backend == DbBackend::Postgres {
-            let (table, queries) = deltas(&mut sql, windows, &these);
-            tables.push(table);
-            sources.extend(queries);
+            sources.push(deltas(&mut sql, windows, &these));
         }
-        tables.push(format!("parts AS ({})", sources.join(" UNION ALL ")));
         let integer = if backend == DbBackend::Sqlite { "INTEGER" } else { "bigint" };
         let sum = |column: &str, flag: i32| format!("sum({column}) FILTER (WHERE n & {flag} <> 0)");
         let sums = SUMS.map(|column| format!("{} AS {column}", sum(column, MONTH)));
@@ -202,11 +198,11 @@ impl Reader {
         let unbuilt = "EXISTS (SELECT 1 FROM usage_rebuilds b WHERE b.tenant_id = t.id)";
         let columns = self.columns(&mut sql, unbuilt, as_of);
         let text = format!(
-            "WITH {}, m AS ( \
+            "WITH parts AS ({}), m AS ( \
                SELECT tenant_id, {} AS calls_today, {} FROM parts GROUP BY tenant_id) \
              SELECT {columns}, {}, {} FROM tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}",
-            tables.join(", "),
-            sum("calls", TODAY),
+            sources.join(" UNION ALL "),
+            sum("today", TODAY),
             sums.join(", "),
             given("calls_today"),
             SUMS.map(given).join(", "),
@@ -236,9 +232,9 @@ fn parts(windows: &HashMap<Zone, Windows>) -> Result<(Parts, Parts), Error> {
     Ok((quarter_hours, days))
 }
 
-/// The tenants' differences that are not in the sums yet, added up: a table `d`, and queries of it. A day
-/// lies in its month, so what is outside the month need not be looked at.
-fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> (String, [String; 2]) {
+/// A query of the tenants' differences that are not in the sums yet, added up, as [`Parts::select`] gives
+/// sums. A day lies in its month, so what is outside the month need not be looked at.
+fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> String {
     let instants =
         |pick: fn(&Windows) -> DateTime<Utc>| Column::Instants(windows.values().map(pick).collect());
     let bounds = sql.bind_table(
@@ -251,16 +247,13 @@ fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> (Stri
             ("month_end", instants(|windows| windows.month.end)),
         ],
     );
-    let table = format!(
-        "d AS MATERIALIZED (SELECT u.tenant_id, {}, \
-           coalesce(sum(u.calls) FILTER (WHERE u.starts_at >= w.day_start AND u.starts_at < w.day_end), 0) AS today \
+    format!(
+        "SELECT u.tenant_id, {TODAY} + {MONTH} AS n, \
+           coalesce(sum(u.calls) FILTER (WHERE u.starts_at >= w.day_start AND u.starts_at < w.day_end), 0) AS today, {} \
          FROM tenants t JOIN {bounds} ON w.zone = t.time_zone JOIN usage_deltas u ON u.tenant_id = t.id \
-         WHERE t.id {these} AND u.starts_at >= w.month_start AND u.starts_at < w.month_end GROUP BY u.tenant_id)",
+         WHERE t.id {these} AND u.starts_at >= w.month_start AND u.starts_at < w.month_end GROUP BY u.tenant_id",
         SUMS.map(|column| format!("sum(u.{column})::bigint AS {column}")).join(", ")
-    );
-    let month = format!("SELECT tenant_id, {MONTH}, {} FROM d", SUMS.join(", "));
-    let today = format!("SELECT tenant_id, {TODAY}, today::bigint, 0, 0, 0, 0, 0 FROM d");
-    (table, [month, today])
+    )
 }
 
 /// Reads rows of [`Reader::columns`], with the calls of the day and the sums of the month behind them.
