@@ -17,7 +17,7 @@ use crate::{
 /// Between two rounds of folding: readers add so much of what is not folded yet.
 const ROUND: Duration = Duration::from_millis(500);
 /// Between two tries of a process that does not hold the lease.
-const STANDBY: Duration = Duration::from_secs(5);
+const STANDBY: Duration = Duration::from_secs(1);
 /// A check takes at most this part of the time: it rests so many times as long as it worked.
 const REST: u32 = 50;
 /// Shortest rest of the check.
@@ -28,6 +28,9 @@ pub async fn run(keeper: Keeper, metrics: UsageMetrics, shutdown: CancellationTo
     let keep = shutdown.run_until_cancelled(keep(&keeper, &metrics));
     let check = shutdown.run_until_cancelled(check(&keeper, &metrics));
     tokio::join!(keep, check);
+    if let Err(error) = keeper.release().await {
+        tracing::debug!(%error, "the lease was not given back; it runs out by itself");
+    }
 }
 
 /// Folds, and builds what is not built yet, round after round.

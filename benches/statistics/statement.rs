@@ -69,13 +69,19 @@ impl Statement {
             let last = FIRST + u64::from(tenants) - 1;
             writeln!(script, "\\set t{key} random({FIRST}, {last})").expect("a string");
         }
-        let mut sql = self.sql.clone();
+        let ids: Vec<_> = (0..keys).map(|key| format!("('{PREFIX}' || :t{key})::uuid")).collect();
+        let ids = format!("ARRAY[{}]", ids.join(","));
+        // Several are put into one value first: the planner must see a list of unknown length, as it does
+        // when the gateway binds one, and they are to be made once.
+        let (mut sql, tenants) = if keys == 1 {
+            (self.sql.clone(), format!("({ids})"))
+        } else {
+            let with = format!("WITH ids AS MATERIALIZED (SELECT {ids} AS a), ");
+            (self.sql.replacen("WITH ", &with, 1), "(SELECT a FROM ids)::uuid[]".to_owned())
+        };
         for (place, parameter) in self.parameters.iter().enumerate().rev() {
             let literal = match parameter {
-                Parameter::Tenants => {
-                    let ids: Vec<_> = (0..keys).map(|key| format!("('{PREFIX}' || :t{key})::uuid")).collect();
-                    format!("(ARRAY[{}])", ids.join(","))
-                }
+                Parameter::Tenants => tenants.clone(),
                 Parameter::List(kind, values) => format!("'{{{}}}'::{kind}[]", values.join(",")),
                 Parameter::One(value) => format!("'{value}'::timestamptz"),
             };

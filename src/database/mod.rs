@@ -29,16 +29,27 @@ const CONNECTIONS: u32 = 16;
 /// A connection that was idle for so long is tried before it is used: whoever is busy asks nobody twice.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Bytes of a SQLite file that are read as memory, without a copy.
+const SQLITE_MAPPED: &str = "1073741824";
+
 /// Settings of every connection to PostgreSQL. The gateway's statements are made for indexes: one plan for
-/// all parameters, through indexes only and without compiling, so that a large tenant is read as a small
+/// all parameters, through indexes only, without compiling or further processes, so that a large tenant is read as a small
 /// one is, and no plan depends on what a table happened to hold when it was made.
-pub const PLANNER_OPTIONS: [(&str, &str); 3] =
-    [("jit", "off"), ("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+pub const PLANNER_OPTIONS: [(&str, &str); 4] = [
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+];
 
 /// The same on Citus, which plans with the parameters' values, and sends a transaction's own settings
 /// along only when told to.
-const CITUS_OPTIONS: [(&str, &str); 3] =
-    [("jit", "off"), ("enable_seqscan", "off"), ("citus.propagate_set_commands", "local")];
+const CITUS_OPTIONS: [(&str, &str); 4] = [
+    ("jit", "off"),
+    ("enable_seqscan", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+    ("citus.propagate_set_commands", "local"),
+];
 
 /// A pool of connections to SQLite or PostgreSQL. Cheap to clone; all clones share the pool.
 #[derive(Clone)]
@@ -72,7 +83,11 @@ impl Database {
             options.max_connections(if in_memory { 1 } else { CONNECTIONS });
             options.map_sqlx_sqlite_opts(|sqlite| {
                 // Not the journal's mode: it is kept in the file, which may be somebody else's.
-                sqlite.foreign_keys(true).synchronous(SqliteSynchronous::Normal).busy_timeout(PATIENCE)
+                sqlite
+                    .foreign_keys(true)
+                    .synchronous(SqliteSynchronous::Normal)
+                    .busy_timeout(PATIENCE)
+                    .pragma("mmap_size", SQLITE_MAPPED)
             });
         } else if is_postgres {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");

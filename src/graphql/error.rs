@@ -78,6 +78,12 @@ impl Fault {
         Self::new(Code::Internal, INTERNAL)
     }
 
+    /// What programs see of it.
+    #[cfg(test)]
+    pub(super) fn code(&self) -> Code {
+        self.code
+    }
+
     /// Whether the same request may succeed later, whatever it asked for.
     pub(super) fn is_passing(&self) -> bool {
         self.code == Code::Unavailable

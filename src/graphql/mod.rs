@@ -94,15 +94,15 @@ impl Api {
             Ok(document) => document,
             Err(error) => return with_codes(refusal(Code::GraphqlParseFailed, ServerError::from(error))),
         };
-        if allowed == Allowed::Reading && !only_reads(&document, request.operation_name.as_deref()) {
+        if allowed == Allowed::Reading && !only_reads(&document.parsed, request.operation_name.as_deref()) {
             let error = ServerError::new("only queries are answered over GET; send a POST", None);
             return refusal(Code::BadRequest, error);
         }
         let operation = request.operation_name.clone();
-        request.set_parsed_query((*document).clone());
+        request.set_parsed_query(document.parsed.clone());
         let loaders = Loaders::new(&self.batchers);
         let mut response = self.schema.execute(request.data(viewer).data(loaders)).await;
-        response.data = order::in_document_order(response.data, &document, operation.as_deref());
+        document.sort(&mut response.data, operation.as_deref());
         with_codes(response)
     }
 

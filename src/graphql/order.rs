@@ -7,50 +7,69 @@ use async_graphql::{
     parser::types::{ExecutableDocument, Selection, SelectionSet},
 };
 
+/// The names that a selection gives its fields, in order, each with the order below it.
+#[derive(Debug, Default)]
+pub(super) struct Order(Vec<(Name, Order)>);
+
 type Selections<'a> = Vec<&'a Positioned<SelectionSet>>;
 
-/// The answer's data with its fields in the order in which the operation selects them.
-pub(super) fn in_document_order(
-    data: Value,
-    document: &ExecutableDocument,
-    operation: Option<&str>,
-) -> Value {
-    let operation = document
-        .operations
-        .iter()
-        .find(|(name, _)| operation.is_none() || name.map(Name::as_str) == operation)
-        .map(|(_, operation)| &operation.node.selection_set);
-    match operation {
-        Some(selections) => sort(data, document, &vec![selections]),
-        None => data,
+impl Order {
+    /// The order of an operation of a document that validation has passed: its fragments contain
+    /// themselves nowhere, and its fields are not many.
+    pub(super) fn of(document: &ExecutableDocument, operation: Option<&str>) -> Self {
+        let operation = document
+            .operations
+            .iter()
+            .find(|(name, _)| operation.is_none() || name.map(Name::as_str) == operation)
+            .map(|(_, operation)| &operation.node.selection_set);
+        operation.map_or_else(Self::default, |selections| Self::below(&vec![selections], document))
     }
-}
 
-fn sort(value: Value, document: &ExecutableDocument, selections: &Selections<'_>) -> Value {
-    match value {
-        Value::List(items) => {
-            Value::List(items.into_iter().map(|item| sort(item, document, selections)).collect())
+    fn below(selections: &Selections<'_>, document: &ExecutableDocument) -> Self {
+        let mut wanted = IndexMap::new();
+        for set in selections {
+            collect(set, document, &mut wanted);
         }
-        Value::Object(mut fields) => {
-            let mut wanted = IndexMap::new();
-            for set in selections {
-                collect(set, document, &mut wanted);
-            }
-            let mut sorted = IndexMap::with_capacity(fields.len());
-            for (name, below) in wanted {
-                if let Some(value) = fields.swap_remove(name) {
-                    sorted.insert(name.clone(), sort(value, document, &below));
+        Self(wanted.into_iter().map(|(name, below)| (name.clone(), Self::below(&below, document))).collect())
+    }
+
+    /// Sorts the fields of every object in `value`. Most are sorted already.
+    pub(super) fn apply(&self, value: &mut Value) {
+        match value {
+            Value::List(items) => items.iter_mut().for_each(|item| self.apply(item)),
+            Value::Object(fields) => {
+                if !self.holds(fields) {
+                    self.sort(fields);
+                }
+                let mut orders = self.0.iter();
+                for (name, value) in fields {
+                    if let Some((_, below)) = orders.find(|(wanted, _)| wanted == name) {
+                        below.apply(value);
+                    }
                 }
             }
-            sorted.extend(fields);
-            Value::Object(sorted)
+            _ => {}
         }
-        scalar => scalar,
+    }
+
+    /// Whether fields are in order; some of those that were selected may be missing.
+    fn holds(&self, fields: &IndexMap<Name, Value>) -> bool {
+        let mut names = self.0.iter().map(|(name, _)| name);
+        fields.keys().all(|name| names.any(|wanted| wanted == name))
+    }
+
+    fn sort(&self, fields: &mut IndexMap<Name, Value>) {
+        let mut unsorted = std::mem::take(fields);
+        for (name, _) in &self.0 {
+            if let Some(value) = unsorted.swap_remove(name) {
+                fields.insert(name.clone(), value);
+            }
+        }
+        fields.extend(unsorted);
     }
 }
 
-/// The names that a selection gives its fields, in order, each with what is selected below it.
-/// Validation has refused fragments that contain themselves.
+/// What is selected below each name.
 fn collect<'a>(
     set: &'a Positioned<SelectionSet>,
     document: &'a ExecutableDocument,

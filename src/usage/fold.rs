@@ -10,8 +10,8 @@ use super::{
 };
 use crate::database::{Error, Sql};
 
-/// Differences that one transaction folds.
-const STEP: u64 = 20_000;
+/// Differences that one transaction folds, about: some may come in meanwhile.
+const STEP: u32 = 20_000;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,15 @@ impl Keeper {
         }
         let Some(tenant) = self.next_with_differences(from).await? else { return Ok(Folded::Nothing) };
         let Some(transaction) = self.begin(Some(lease)).await? else { return Ok(Folded::LeaseLost) };
-        let rows = match self.hold(&transaction, tenant).await? {
-            Tenancy::Held => fold_tenant(&transaction, tenant).await?,
+        let last = last_of_step(&transaction, tenant).await?;
+        let (rows, more) = match self.hold(&transaction, tenant).await? {
+            Tenancy::Held => (fold_tenant(&transaction, tenant, last).await?, last.is_some()),
             // What a tenant that is gone has left behind belongs to nobody.
-            Tenancy::Gone => discard(&transaction, tenant).await?,
-            Tenancy::Busy => 0,
+            Tenancy::Gone => (discard(&transaction, tenant, last).await?, last.is_some()),
+            Tenancy::Busy => (0, false),
         };
         transaction.commit().await?;
-        Ok(Folded::Tenant { tenant, rows, more: rows == STEP })
+        Ok(Folded::Tenant { tenant, rows, more })
     }
 
     /// The first tenant at `from` or after it that has differences.
@@ -70,18 +71,36 @@ impl Keeper {
     }
 }
 
-/// Takes up to [`STEP`] differences of a tenant out of their table.
-fn taken(tenant: &str) -> String {
+/// The last of the differences that one step takes; none when it takes all. The bound is fetched as a value:
+/// behind a subquery the planner would not see that it makes a range of the primary key.
+async fn last_of_step(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<Option<Uuid>, Error> {
+    let mut sql = Sql::new(DbBackend::Postgres);
+    let text = format!(
+        "SELECT id FROM usage_deltas WHERE tenant_id = {} ORDER BY id OFFSET {} LIMIT 1",
+        sql.bind(tenant.into()),
+        STEP - 1
+    );
+    let row = transaction.query_one_raw(sql.statement(&text)).await?;
+    Ok(row.map(|row| row.try_get_by("id")).transpose()?)
+}
+
+/// Takes a tenant's differences up to `last` out of their table.
+fn taken(sql: &mut Sql, tenant: &str, last: Option<Uuid>) -> String {
+    let until = last.map(|last| format!(" AND id <= {}", sql.bind(last.into()))).unwrap_or_default();
     format!(
-        "DELETE FROM usage_deltas WHERE tenant_id = {tenant} AND id IN \
-         (SELECT id FROM usage_deltas WHERE tenant_id = {tenant} LIMIT {STEP}) RETURNING starts_at, {}",
+        "DELETE FROM usage_deltas WHERE tenant_id = {tenant}{until} RETURNING starts_at, {}",
         SUMS.join(", ")
     )
 }
 
-async fn fold_tenant(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<u64, Error> {
+async fn fold_tenant(
+    transaction: &DatabaseTransaction,
+    tenant: Uuid,
+    last: Option<Uuid>,
+) -> Result<u64, Error> {
     let mut sql = Sql::new(DbBackend::Postgres);
     let tenant = format!("{}::uuid", sql.bind(tenant.into()));
+    let taken = taken(&mut sql, &tenant, last);
     let sums = SUMS.map(|column| format!("sum({column})::bigint AS {column}")).join(", ");
     let columns = SUMS.join(", ");
     let upsert = |table: &str, source: &str| {
@@ -92,12 +111,11 @@ async fn fold_tenant(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<
         )
     };
     let text = format!(
-        "WITH gone AS ({}), \
+        "WITH gone AS ({taken}), \
          q AS (SELECT starts_at, count(*) AS rows, {sums} FROM gone GROUP BY starts_at), \
          d AS (SELECT date_trunc('day', starts_at, 'UTC') AS starts_at, {sums} FROM q GROUP BY 1), \
          into_quarter_hours AS ({}), into_days AS ({}) \
          SELECT coalesce(sum(rows), 0)::bigint AS rows FROM q",
-        taken(&tenant),
         upsert("usage_quarter_hours", &format!("SELECT {tenant}, starts_at, {columns} FROM q")),
         upsert("usage_days", &format!("SELECT {tenant}, starts_at, {columns} FROM d")),
     );
@@ -106,8 +124,9 @@ async fn fold_tenant(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<
     Ok(u64::try_from(rows).unwrap_or_default())
 }
 
-async fn discard(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<u64, Error> {
+async fn discard(transaction: &DatabaseTransaction, tenant: Uuid, last: Option<Uuid>) -> Result<u64, Error> {
     let mut sql = Sql::new(DbBackend::Postgres);
     let tenant = sql.bind(tenant.into());
-    Ok(transaction.execute_raw(sql.statement(&taken(&tenant))).await?.rows_affected())
+    let taken = taken(&mut sql, &tenant, last);
+    Ok(transaction.execute_raw(sql.statement(&taken)).await?.rows_affected())
 }

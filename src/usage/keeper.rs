@@ -16,9 +16,10 @@ use crate::{
 /// Names the lease.
 const LEASE: &str = "usage";
 /// How long a lease lasts without a heartbeat. Steps are short, so a holder that is alive beats often.
-const LEASE_TERM: TimeDelta = TimeDelta::seconds(15);
-/// A step that waits longer for a lock is rolled back and tried again later.
-const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
+const LEASE_TERM: TimeDelta = TimeDelta::seconds(5);
+/// A step that waits longer for a lock, or works longer, is rolled back and tried again later: meanwhile
+/// nobody else could keep sums.
+const TIMEOUTS: [&str; 2] = ["SET LOCAL lock_timeout = '2s'", "SET LOCAL statement_timeout = '60s'"];
 
 /// Folds, rebuilds and verifies sums.
 #[derive(Clone, Debug)]
@@ -72,6 +73,22 @@ impl Keeper {
         Ok(row.map(|row| row.try_get_by("token").map(|token| Lease { token })).transpose()?)
     }
 
+    /// Gives the lease back, so that another process need not wait until it runs out.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; then it runs out.
+    pub async fn release(&self) -> Result<(), Error> {
+        let mut sql = Sql::new(self.database.backend());
+        let (name, holder) = (sql.bind(LEASE.into()), sql.bind(self.holder.into()));
+        let past = sql.bind_instant(DateTime::<Utc>::UNIX_EPOCH);
+        let text = format!(
+            "UPDATE gateway_leases SET expires_at = {past} WHERE name = {name} AND holder = {holder}"
+        );
+        self.database.connection.execute_raw(sql.statement(&text)).await?;
+        Ok(())
+    }
+
     /// Begins a step: from here to the end of the transaction nobody else changes sums. None when the
     /// lease has gone to another process; without a lease (a person at a terminal) the step waits for
     /// its turn.
@@ -79,7 +96,9 @@ impl Keeper {
         let transaction = self.database.begin().await?;
         let backend = self.database.backend();
         let lock = if backend == DbBackend::Postgres {
-            transaction.execute_unprepared(LOCK_TIMEOUT).await?;
+            for timeout in TIMEOUTS {
+                transaction.execute_unprepared(timeout).await?;
+            }
             " FOR UPDATE"
         } else {
             // The transaction is the only writer from its first statement on.

@@ -233,7 +233,8 @@ fn parts(windows: &HashMap<Zone, Windows>) -> Result<(Parts, Parts), Error> {
 }
 
 /// A query of the tenants' differences that are not in the sums yet, added up, as [`Parts::select`] gives
-/// sums. A day lies in its month, so what is outside the month need not be looked at.
+/// sums. A day lies in its month, so what is outside the month need not be looked at. Their table is
+/// small most of the time: named in full, the tenants are looked up in its index even so.
 fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> String {
     let instants =
         |pick: fn(&Windows) -> DateTime<Utc>| Column::Instants(windows.values().map(pick).collect());
@@ -250,8 +251,8 @@ fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> Strin
     format!(
         "SELECT u.tenant_id, {TODAY} + {MONTH} AS n, \
            coalesce(sum(u.calls) FILTER (WHERE u.starts_at >= w.day_start AND u.starts_at < w.day_end), 0) AS today, {} \
-         FROM tenants t JOIN {bounds} ON w.zone = t.time_zone JOIN usage_deltas u ON u.tenant_id = t.id \
-         WHERE t.id {these} AND u.starts_at >= w.month_start AND u.starts_at < w.month_end GROUP BY u.tenant_id",
+         FROM usage_deltas u JOIN tenants t ON t.id = u.tenant_id JOIN {bounds} ON w.zone = t.time_zone \
+         WHERE u.tenant_id {these} AND u.starts_at >= w.month_start AND u.starts_at < w.month_end GROUP BY u.tenant_id",
         SUMS.map(|column| format!("sum(u.{column})::bigint AS {column}")).join(", ")
     )
 }

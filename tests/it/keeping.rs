@@ -320,3 +320,36 @@ async fn a_lease_is_taken_over_and_the_former_holder_is_refused() {
     })
     .await;
 }
+
+/// Many differences of one tenant, in a table that the planner last saw empty: bounded steps, soon done.
+#[tokio::test]
+async fn a_long_absence_of_workers_is_caught_up_in_bounded_steps() {
+    on_both(async |app| {
+        if app.backend() == DbBackend::Sqlite {
+            return;
+        }
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.sql("VACUUM ANALYZE usage_deltas", []).await;
+        let keeper = Keeper::new(app.database.clone(), app.clock.clone());
+        let lease = keeper.lease().await.expect("an answer").expect("the lease");
+        // Every connection plans its statements while the table is empty.
+        assert_eq!(keeper.fold(lease, Uuid::nil()).await.expect("a step"), Folded::Nothing);
+        app.sql(
+            "INSERT INTO usage_deltas (tenant_id, starts_at, calls, duration_sum, duration_count, score_sum, \
+             score_count, cost_cents) SELECT $1::uuid, timestamptz '2026-03-01Z' + n % 1000 * interval '15 minutes', \
+             1, 60, 1, 0, 0, 1 FROM generate_series(1, 45000) n",
+            [tenant.into()],
+        )
+        .await;
+        let begun = Instant::now();
+        let mut steps = Vec::new();
+        while let Folded::Tenant { rows, more, .. } = keeper.fold(lease, Uuid::nil()).await.expect("a step") {
+            assert_eq!(more, steps.len() < 2);
+            steps.push(rows);
+        }
+        assert_eq!(steps, [20_000, 20_000, 5_000]);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert_eq!(app.number("SELECT sum(calls)::bigint FROM usage_days", []).await, 45_000);
+    })
+    .await;
+}

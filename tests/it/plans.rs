@@ -116,6 +116,14 @@ async fn hot_statements_read_through_indexes_and_as_little_of_a_large_tenant() {
             assert_eq!(kinds(&large), kinds(&small), "the same plan");
             for node in nodes(&large) {
                 assert_ne!(node["Node Type"], "Seq Scan", "{node}");
+                if node["Relation Name"] == "usage_deltas" {
+                    // Also a plan that was made while the table was empty must look tenants up.
+                    let below = nodes(node);
+                    let looked_up = |node: &&Value| {
+                        node["Index Cond"].as_str().is_some_and(|condition| condition.contains("tenant_id"))
+                    };
+                    assert!(below.iter().any(looked_up), "all differences are read: {node}");
+                }
                 if node["Relation Name"] == "calls" {
                     assert!(node["Actual Rows"].as_f64().expect("rows") <= 1.0, "raw calls: {node}");
                 }

@@ -5,14 +5,19 @@
 //! has been sent, so that whoever has written reads what was written. Whether the viewer may see a
 //! tenant is decided before its key gets here.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     fmt::Debug,
     hash::Hash,
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use tokio::sync::oneshot;
 
 use super::error::{Code, Fault};
@@ -22,7 +27,7 @@ use crate::metrics::BatchMetrics;
 const FLIGHTS: usize = 4;
 /// Keys that must wait before a further statement is sent beside those that run. A statement of many
 /// keys costs much less than as many statements of one.
-const CROWD: usize = 64;
+const CROWD: usize = 16;
 /// Keys that may wait for one source; beyond it callers are turned away at once.
 const MAX_WAITING: usize = 20_000;
 /// Longest wait for an answer.
@@ -209,22 +214,18 @@ impl<S: Source> Flight<S> {
                 queue.flights += 1;
             }
             let asks = self.inner.take();
-            if !asks.is_empty() {
-                self.inner.answer(asks).await;
+            // A panic takes the answers of its own batch with it, not the flight: others wait for that.
+            if !asks.is_empty() && AssertUnwindSafe(self.inner.answer(asks)).catch_unwind().await.is_err() {
+                tracing::error!(source = S::NAME, "a batch panicked");
             }
         }
     }
 }
 
-/// A flight that ends before it has landed has panicked: another takes its place.
+/// A flight that ends before it has landed went down with its runtime.
 impl<S: Source> Drop for Flight<S> {
     fn drop(&mut self) {
-        if self.landed {
-            return;
-        }
-        if std::thread::panicking() {
-            Self::start(self.inner.clone());
-        } else {
+        if !self.landed {
             self.inner.queue().flights -= 1;
         }
     }
