@@ -30,7 +30,7 @@ const CONNECTIONS: u32 = 16;
 const IDLE: Duration = Duration::from_secs(1);
 
 /// Bytes of a SQLite file that are read as memory, without a copy.
-const SQLITE_MAPPED: &str = "1073741824";
+const SQLITE_MAPPED: &str = "268435456";
 
 /// Settings of every connection to PostgreSQL. The gateway's statements are made for indexes: one plan for
 /// all parameters, through indexes only, without compiling or further processes, so that a large tenant is read as a small

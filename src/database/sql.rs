@@ -104,7 +104,8 @@ impl Sql {
                 _ => format!("value ->> {place} AS {column_name}"),
             })
             .collect();
-        format!("(SELECT {} FROM json_each({text})) AS {name}", selected.join(", "))
+        // The limit keeps SQLite from reading the JSON again for every row that the table is joined to.
+        format!("(SELECT {} FROM json_each({text}) LIMIT -1) AS {name}", selected.join(", "))
     }
 
     /// The statement, with everything bound so far.
