@@ -134,30 +134,25 @@ async fn build_all(keeper: &Keeper, metrics: &UsageMetrics) -> Result<bool, Erro
 /// Compares a week of every tenant in turn with its calls, slowly, for ever.
 async fn check(keeper: &Keeper, metrics: &UsageMetrics) {
     let mut last = Uuid::nil();
-    let mut dice = rand::random::<u64>();
     loop {
         let begun = Instant::now();
-        match check_next(keeper, metrics, last, dice).await {
-            Ok(tenant) => last = tenant.unwrap_or_default(),
-            Err(error) => failed(metrics, &error),
+        if let Err(error) = check_next(keeper, metrics, &mut last).await {
+            failed(metrics, &error);
         }
-        dice = dice.wrapping_add(1);
         tokio::time::sleep((begun.elapsed() * REST).max(SHORTEST_REST)).await;
     }
 }
 
-/// Compares a week of the tenant after `last`. Returns that tenant; none at the end of the list, or
-/// where another process checks.
-async fn check_next(
-    keeper: &Keeper,
-    metrics: &UsageMetrics,
-    last: Uuid,
-    dice: u64,
-) -> Result<Option<Uuid>, Error> {
+/// Compares a week, any of its weeks, of the tenant after `last`, which that tenant becomes; at the end of
+/// the list it begins anew. Where another process checks nothing is done.
+async fn check_next(keeper: &Keeper, metrics: &UsageMetrics, last: &mut Uuid) -> Result<(), Error> {
     if keeper.lease().await?.is_none() {
-        return Ok(None);
+        return Ok(());
     }
-    let Some(tenant) = keeper.next_tenant(last).await? else { return Ok(None) };
+    let tenant = keeper.next_tenant(*last).await?;
+    *last = tenant.unwrap_or_default();
+    let Some(tenant) = tenant else { return Ok(()) };
+    let dice = rand::random();
     let differences = keeper.verify_week(tenant, dice).await?;
     metrics.compared.inc();
     metrics.drift.inc_by(differences.len() as u64);
@@ -168,5 +163,5 @@ async fn check_next(
             "sums differ from calls; see `tenant-gateway usage verify`, and mend with `usage rebuild`"
         );
     }
-    Ok(Some(tenant))
+    Ok(())
 }

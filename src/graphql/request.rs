@@ -50,10 +50,12 @@ pub(super) fn loaders<'a>(context: &Context<'a>) -> &'a Loaders {
 /// instead of two. What keeps the figures from being read does not keep the tenant from being shown.
 pub(super) async fn tenant_node(context: &Context<'_>, id: Uuid) -> Result<Option<TenantNode>, Fault> {
     let wanted = context.look_ahead();
-    if (wanted.field("stats").exists() || wanted.field("quota").exists())
-        && let Ok(reading) = loaders(context).reading(id).await
-    {
-        return Ok(reading.map(TenantNode::from));
+    if wanted.field("stats").exists() || wanted.field("quota").exists() {
+        match loaders(context).reading(id).await {
+            Ok(reading) => return Ok(reading.map(TenantNode::from)),
+            Err(fault) if fault.is_passing() => return Err(fault),
+            Err(_) => {}
+        }
     }
     Ok(loaders(context).tenant(id).await?.map(TenantNode::from))
 }

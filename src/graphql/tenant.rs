@@ -58,10 +58,11 @@ impl From<Arc<Reading>> for TenantNode {
 impl TenantNode {
     /// Its figures and the row they go with; none when the tenant has gone meanwhile.
     async fn reading(&self, context: &Context<'_>) -> Result<Option<Arc<Reading>>, Fault> {
-        match &self.reading {
-            Some(reading) => Ok(Some(reading.clone())),
-            None => loaders(context).reading(self.row.id).await,
+        if let Some(reading) = &self.reading {
+            return Ok(Some(reading.clone()));
         }
+        parts(context).reader.meet(self.row.id, &self.row.time_zone)?;
+        loaders(context).reading(self.row.id).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! Lists tenants page by page, filtered and sorted.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use entity::timestamp;
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, QueryResult, Value};
@@ -254,20 +256,32 @@ struct Month {
 
 impl Month {
     fn bind(sql: &mut Sql, now: DateTime<Utc>) -> Result<Self, Error> {
-        let months = usage::months(now)?;
-        let instants = |pick: fn(&usage::ZoneMonth) -> DateTime<Utc>| {
-            Column::Instants(months.iter().map(pick).collect())
-        };
-        let zones = sql.bind_table(
-            "z",
+        let mut groups: BTreeMap<[DateTime<Utc>; 4], Vec<&'static str>> = BTreeMap::new();
+        for month in usage::months(now)? {
+            let bounds = [month.span.start, month.days.start, month.days.end, month.span.end];
+            groups.entry(bounds).or_default().push(month.zone.name());
+        }
+        let instants = |place: usize| Column::Instants(groups.keys().map(|bounds| bounds[place]).collect());
+        // Most zones share their month with others: named one by one they would make a long statement.
+        let table = sql.bind_table(
+            "g",
             vec![
-                ("zone", Column::Words(months.iter().map(|month| month.zone.name().to_owned()).collect())),
-                ("month_start", instants(|month| month.span.start)),
-                ("days_start", instants(|month| month.days.start)),
-                ("days_end", instants(|month| month.days.end)),
-                ("month_end", instants(|month| month.span.end)),
+                ("zones", Column::Words(groups.values().map(|zones| zones.join(",")).collect())),
+                ("month_start", instants(0)),
+                ("days_start", instants(1)),
+                ("days_end", instants(2)),
+                ("month_end", instants(3)),
             ],
         );
+        let bounds = "g.month_start, g.days_start, g.days_end, g.month_end";
+        let zones = if sql.backend() == DbBackend::Sqlite {
+            format!(
+                "(SELECT j.value AS zone, {bounds} FROM {table} \
+                 CROSS JOIN json_each('[\"' || replace(g.zones, ',', '\",\"') || '\"]') j) AS z"
+            )
+        } else {
+            format!("(SELECT unnest(string_to_array(g.zones, ',')) AS zone, {bounds} FROM {table}) AS z")
+        };
         Ok(Self { zones, backend: sql.backend() })
     }
 

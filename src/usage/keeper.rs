@@ -19,7 +19,12 @@ const LEASE: &str = "usage";
 const LEASE_TERM: TimeDelta = TimeDelta::seconds(5);
 /// A step that waits longer for a lock, or works longer, is rolled back and tried again later: meanwhile
 /// nobody else could keep sums.
-const TIMEOUTS: [&str; 2] = ["SET LOCAL lock_timeout = '2s'", "SET LOCAL statement_timeout = '60s'"];
+const TIMEOUTS: [&str; 3] = [
+    "SET LOCAL lock_timeout = '2s'",
+    "SET LOCAL statement_timeout = '60s'",
+    // Of a process that has vanished.
+    "SET LOCAL idle_in_transaction_session_timeout = '10s'",
+];
 
 /// Folds, rebuilds and verifies sums.
 #[derive(Clone, Debug)]
@@ -57,8 +62,9 @@ impl Keeper {
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// [`Error`]; [`Error::Contention`] while a step of another process takes long.
     pub async fn lease(&self) -> Result<Option<Lease>, Error> {
+        let transaction = self.bounded().await?;
         let now = self.clock.now();
         let mut sql = Sql::new(self.database.backend());
         let (name, holder) = (sql.bind(LEASE.into()), sql.bind(self.holder.into()));
@@ -69,7 +75,8 @@ impl Keeper {
                token = l.token + CASE WHEN l.holder = excluded.holder THEN 0 ELSE 1 END \
              WHERE l.holder = excluded.holder OR l.expires_at <= {now} RETURNING token"
         );
-        let row = self.database.connection.query_one_raw(sql.statement(&text)).await?;
+        let row = transaction.query_one_raw(sql.statement(&text)).await?;
+        transaction.commit().await?;
         Ok(row.map(|row| row.try_get_by("token").map(|token| Lease { token })).transpose()?)
     }
 
@@ -93,17 +100,10 @@ impl Keeper {
     /// lease has gone to another process; without a lease (a person at a terminal) the step waits for
     /// its turn.
     pub(super) async fn begin(&self, lease: Option<Lease>) -> Result<Option<DatabaseTransaction>, Error> {
-        let transaction = self.database.begin().await?;
+        let transaction = self.bounded().await?;
         let backend = self.database.backend();
-        let lock = if backend == DbBackend::Postgres {
-            for timeout in TIMEOUTS {
-                transaction.execute_unprepared(timeout).await?;
-            }
-            " FOR UPDATE"
-        } else {
-            // The transaction is the only writer from its first statement on.
-            ""
-        };
+        // On SQLite the transaction is the only writer from its first statement on.
+        let lock = if backend == DbBackend::Postgres { " FOR UPDATE" } else { "" };
         let mut sql = Sql::new(backend);
         let (name, nobody) = (sql.bind(LEASE.into()), sql.bind(Uuid::nil().into()));
         let past = sql.bind_instant(DateTime::<Utc>::UNIX_EPOCH);
@@ -121,6 +121,15 @@ impl Keeper {
             return Ok(None);
         }
         Ok(Some(transaction))
+    }
+
+    /// A transaction that neither waits nor works for long.
+    async fn bounded(&self) -> Result<DatabaseTransaction, Error> {
+        let transaction = self.database.begin().await?;
+        if self.database.backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(&TIMEOUTS.join("; ")).await?;
+        }
+        Ok(transaction)
     }
 
     /// Keeps the tenant from being erased until the step ends. A step must not wait for an erasure:

@@ -2,12 +2,13 @@
 //! are not in them yet.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{tenants, timestamp};
+use quick_cache::sync::Cache;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
@@ -41,7 +42,15 @@ pub struct Reader {
     pub(super) clock: Clock,
     session_timeout: TimeDelta,
     zones: Arc<Mutex<HashMap<Zone, Windows>>>,
+    /// The zone that each tenant was last seen in.
+    homes: Arc<Cache<Uuid, Zone>>,
 }
+
+/// Zones whose windows every statement takes. Where more are known it takes those of its own tenants only:
+/// beyond 16 kB an encrypted connection sends a statement in pieces, and waits 40 ms between them.
+const FEW_ZONES: usize = 32;
+/// Tenants whose zone is remembered.
+const REMEMBERED: usize = 100_000;
 
 /// The day and the month that are looked at.
 #[derive(Clone, Copy, Debug)]
@@ -64,14 +73,15 @@ impl Reader {
     /// A session without a sign of life for longer than `session_timeout` is over.
     #[must_use]
     pub fn new(database: Database, clock: Clock, session_timeout: TimeDelta) -> Self {
-        Self { database, clock, session_timeout, zones: Arc::default() }
+        let homes = Arc::new(Cache::new(REMEMBERED));
+        Self { database, clock, session_timeout, zones: Arc::default(), homes }
     }
 
     /// Each of `tenants` now, in one statement whatever their number and zones. One that does not exist
     /// is missing from the answer.
     ///
-    /// The statement takes the windows of every zone that any tenant was seen in, and each tenant's own
-    /// row chooses. Two kinds of tenants take a further statement: those in a zone that was not seen
+    /// The statement takes the windows of every zone that any tenant was seen in, of many only those of
+    /// its own tenants, and each tenant's own row chooses. Two kinds of tenants take a further statement: those in a zone that was not seen
     /// before, and those whose sums are still being built, which are read from their calls.
     ///
     /// # Errors
@@ -79,17 +89,18 @@ impl Reader {
     /// [`Error`]; then nothing is known of any of them.
     pub async fn read(&self, tenants: &[Uuid]) -> Result<HashMap<Uuid, Reading>, Error> {
         let as_of = self.clock.now();
-        let mut found = self.kept(tenants, &self.windows(as_of, [])?, as_of).await?;
+        let mut found = self.kept(tenants, &self.windows(as_of, tenants, [])?, as_of).await?;
         // Once, unless a tenant's zone changes at this very moment.
         while !found.in_new_zone.is_empty() {
             let (again, zones): (Vec<_>, Vec<_>) = found.in_new_zone.drain(..).unzip();
-            let more = self.kept(&again, &self.windows(as_of, zones)?, as_of).await?;
+            let more = self.kept(&again, &self.windows(as_of, &again, zones)?, as_of).await?;
             found.readings.extend(more.readings);
             found.unbuilt.extend(more.unbuilt);
             found.in_new_zone = more.in_new_zone;
         }
         if !found.unbuilt.is_empty() {
-            let windows = self.windows(as_of, [])?;
+            let (unbuilt, zones): (Vec<_>, Vec<_>) = found.unbuilt.iter().copied().unzip();
+            let windows = self.windows(as_of, &unbuilt, zones)?;
             let wanted: Vec<_> =
                 found.unbuilt.iter().filter_map(|(id, zone)| Some((*id, *windows.get(zone)?))).collect();
             let rows = self.rows(self.counting(&wanted, as_of)).await?;
@@ -99,21 +110,41 @@ impl Reader {
         Ok(found.readings)
     }
 
-    /// The windows of every zone seen so far, and of these.
+    /// Remembers in which zone a tenant was seen, so that reading it takes one statement.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Calendar`] at the ends of the calendar.
+    pub fn meet(&self, tenant: Uuid, time_zone: &str) -> Result<(), Error> {
+        let Ok(zone) = Zone::named(time_zone) else { return Ok(()) };
+        if self.homes.get(&tenant) != Some(zone) {
+            self.windows(self.clock.now(), &[], [zone])?;
+            self.homes.insert(tenant, zone);
+        }
+        Ok(())
+    }
+
+    /// The windows that these tenants need, as far as their zones are known, and those of new zones.
     fn windows(
         &self,
         as_of: DateTime<Utc>,
+        tenants: &[Uuid],
         new: impl IntoIterator<Item = Zone>,
     ) -> Result<HashMap<Zone, Windows>, Error> {
         let mut known = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing: Vec<Zone> = new.into_iter().filter(|zone| !known.contains_key(zone)).collect();
+        let new: HashSet<Zone> = new.into_iter().collect();
+        let missing: Vec<Zone> = new.iter().copied().filter(|zone| !known.contains_key(zone)).collect();
         let over = |windows: &Windows| !(windows.today.start..windows.today.end).contains(&as_of);
         let stale: Vec<Zone> =
             known.iter().filter(|(_, windows)| over(windows)).map(|(zone, _)| *zone).collect();
         for zone in missing.into_iter().chain(stale) {
             known.insert(zone, Windows { today: zone.day(as_of)?, month: zone.month(as_of)? });
         }
-        Ok(known.clone())
+        if known.len() <= FEW_ZONES {
+            return Ok(known.clone());
+        }
+        let homes = tenants.iter().filter_map(|tenant| self.homes.get(tenant));
+        Ok(homes.chain(new).filter_map(|zone| Some((zone, *known.get(&zone)?))).collect())
     }
 
     async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, database::Error> {
@@ -128,7 +159,17 @@ impl Reader {
         as_of: DateTime<Utc>,
     ) -> Result<Found, Error> {
         let rows = self.rows(self.summing(tenants, windows, as_of)?).await?;
-        Ok(find(&rows, windows, as_of).map_err(database::Error::from)?)
+        let found = find(&rows, windows, as_of).map_err(database::Error::from)?;
+        for (tenant, zone) in &found.in_new_zone {
+            self.homes.insert(*tenant, *zone);
+        }
+        for (tenant, reading) in &found.readings {
+            let home = reading.stats.as_ref().map(|stats| stats.zone);
+            if let Some(zone) = home.filter(|zone| self.homes.get(tenant) != Some(*zone)) {
+                self.homes.insert(*tenant, zone);
+            }
+        }
+        Ok(found)
     }
 
     /// Sessions and calls of one tenant that are going on now, through any connection: a deletion

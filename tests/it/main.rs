@@ -28,3 +28,4 @@ mod tidy;
 mod tokens;
 mod windows;
 mod withheld;
+mod writers;

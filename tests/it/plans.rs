@@ -91,7 +91,7 @@ async fn searches_only(app: &TestApp, statement: &Statement, listing: bool) {
         let line: String = row.try_get_by("detail").expect("a line");
         let Some(scanned) = line.strip_prefix("SCAN ") else { continue };
         let name = scanned.split_whitespace().next().expect("a name");
-        let values = ["r", "z", "w", "m", "d", "b", "parts", "json_each", "CONSTANT", "(subquery"];
+        let values = ["r", "z", "g", "j", "w", "m", "d", "b", "parts", "json_each", "CONSTANT", "(subquery"];
         let allowed = values.contains(&name) || name.starts_with('(') || name == "l";
         assert!(allowed || listing && name == "t", "{line}\nof {}", statement.sql);
     }

@@ -19,6 +19,10 @@ const DELTAS: &str = "
     score_count integer NOT NULL,
     cost_cents bigint NOT NULL";
 
+/// Writers need no right on the sums, and see every tenant here, whatever policies hide from them. With the
+/// owner's rights, nothing may be looked up in a schema that others can write to.
+const AS_OWNER: &str = "SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
+
 const COLUMNS: &str = "calls, duration_sum, duration_count, score_sum, score_count, cost_cents";
 
 /// Sums are updated again and again: room on each page lets an update stay on it, without touching
@@ -58,6 +62,7 @@ pub(super) fn up(schema: &str) -> Vec<String> {
         changed_in_bulk(schema, "usage_count_deleted", "-"),
         updated(schema),
         refuse_truncation(schema),
+        forgotten(schema),
     ]);
     statements.extend(triggers(schema));
     // After the triggers: every call is either seen by them or belongs to a tenant listed here.
@@ -112,7 +117,7 @@ fn changed_in_bulk(schema: &str, name: &str, sign: &str) -> String {
         String::new()
     };
     format!(
-        "CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql AS $$
+        "CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql {AS_OWNER} AS $$
 DECLARE
     r record;
 BEGIN
@@ -147,7 +152,7 @@ fn updated(schema: &str) -> String {
         )
     };
     format!(
-        "CREATE FUNCTION {schema}.usage_count_updated() RETURNS trigger LANGUAGE plpgsql AS $$
+        "CREATE FUNCTION {schema}.usage_count_updated() RETURNS trigger LANGUAGE plpgsql {AS_OWNER} AS $$
 DECLARE
     before timestamptz := {};
     after timestamptz := {};
@@ -171,11 +176,23 @@ $$",
 
 fn refuse_truncation(schema: &str) -> String {
     format!(
-        "CREATE FUNCTION {schema}.usage_refuse_truncation() RETURNS trigger LANGUAGE plpgsql AS $$
+        "CREATE FUNCTION {schema}.usage_refuse_truncation() RETURNS trigger LANGUAGE plpgsql {AS_OWNER} AS $$
 BEGIN
     RAISE EXCEPTION 'TRUNCATE would leave the statistics of calls as they are'
         USING ERRCODE = 'object_not_in_prerequisite_state',
             HINT = 'use DELETE; or disable the trigger usage_refuse_truncation, and run tenant-gateway usage rebuild afterwards';
+END
+$$"
+    )
+}
+
+/// Differences have no foreign key, and yet go with their tenant: one of the same id starts anew.
+fn forgotten(schema: &str) -> String {
+    format!(
+        "CREATE FUNCTION {schema}.usage_forget_tenant() RETURNS trigger LANGUAGE plpgsql {AS_OWNER} AS $$
+BEGIN
+    DELETE FROM {schema}.usage_deltas WHERE tenant_id = old.id;
+    RETURN NULL;
 END
 $$"
     )
@@ -203,6 +220,10 @@ fn triggers(schema: &str) -> Vec<String> {
              EXECUTE FUNCTION {schema}.usage_count_updated()"
         ),
         format!(
+            "CREATE TRIGGER usage_forget_tenant AFTER DELETE ON tenants FOR EACH ROW \
+             EXECUTE FUNCTION {schema}.usage_forget_tenant()"
+        ),
+        format!(
             "CREATE TRIGGER usage_refuse_truncation BEFORE TRUNCATE ON calls \
              FOR EACH STATEMENT EXECUTE FUNCTION {schema}.usage_refuse_truncation()"
         ),
@@ -211,10 +232,15 @@ fn triggers(schema: &str) -> Vec<String> {
 
 /// Takes back what [`up`] made.
 pub(super) fn down(schema: &str) -> Vec<String> {
-    let functions =
-        ["usage_count_inserted", "usage_count_deleted", "usage_count_updated", "usage_refuse_truncation"];
-    let triggers = functions.iter().map(|name| format!("DROP TRIGGER {name} ON calls"));
-    let functions = functions.iter().map(|name| format!("DROP FUNCTION {schema}.{name}()"));
+    let made = [
+        ("usage_count_inserted", "calls"),
+        ("usage_count_deleted", "calls"),
+        ("usage_count_updated", "calls"),
+        ("usage_refuse_truncation", "calls"),
+        ("usage_forget_tenant", "tenants"),
+    ];
+    let triggers = made.iter().map(|(name, table)| format!("DROP TRIGGER {name} ON {table}"));
+    let functions = made.iter().map(|(name, _)| format!("DROP FUNCTION {schema}.{name}()"));
     let tables = super::TABLES.iter().rev().map(|table| format!("DROP TABLE {table}"));
     triggers.chain(functions).chain(tables).collect()
 }

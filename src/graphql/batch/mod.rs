@@ -162,16 +162,22 @@ impl<S: Source> Inner<S> {
         }
     }
 
+    /// A statement that hangs must not hold up those that wait behind it.
+    async fn within_patience(&self, keys: &[S::Key]) -> Result<HashMap<S::Key, S::Value>, Fault> {
+        let late = |_| Fault::new(Code::Unavailable, TOO_LONG);
+        tokio::time::timeout(PATIENCE, self.source.load(keys)).await.map_err(late)?
+    }
+
     /// Loads keys together. If that fails by the fault of one of them, each is loaded by itself, so that
     /// the others have their answers.
     async fn load(&self, keys: &[S::Key]) -> Answers<S> {
-        match self.source.load(keys).await {
+        match self.within_patience(keys).await {
             Ok(found) => answers::<S>(keys, found),
             Err(fault) if keys.len() == 1 || fault.is_passing() => failed(keys, &fault),
             Err(_) => {
                 let mut all = HashMap::with_capacity(keys.len());
                 for key in keys {
-                    all.extend(match self.source.load(&[*key]).await {
+                    all.extend(match self.within_patience(&[*key]).await {
                         Ok(found) => answers::<S>(&[*key], found),
                         Err(fault) => failed(&[*key], &fault),
                     });
