@@ -68,6 +68,7 @@ pub(super) async fn run(options: Options, kept: &mut Option<TempDir>) -> Result<
     println!("A platform of {} tenants in {}, gone when this stops.\n", shape.tenants, file.display());
     println!("Playground   {playground}");
     println!("GraphQL      {address}/graphql");
+    println!("Metrics      {address}/metrics");
     println!("Health       {address}/healthz  {address}/readyz\n");
     println!("Tokens, for 24 hours, as `Authorization: Bearer TOKEN`:");
     println!("admin    {}", tokens.admin);

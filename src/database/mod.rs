@@ -33,8 +33,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const SQLITE_MAPPED: &str = "268435456";
 
 /// Settings of every connection to PostgreSQL. The gateway's statements are made for indexes: one plan for
-/// all parameters, through indexes only, without compiling or further processes, so that a large tenant is read as a small
-/// one is, and no plan depends on what a table happened to hold when it was made.
+/// all parameters, through indexes only, without compiling or further processes, so that a large tenant is
+/// read as a small one is.
 pub const PLANNER_OPTIONS: [(&str, &str); 4] = [
     ("jit", "off"),
     ("plan_cache_mode", "force_generic_plan"),
@@ -56,6 +56,7 @@ const CITUS_OPTIONS: [(&str, &str); 4] = [
 pub struct Database {
     /// For statements that need no transaction.
     pub connection: DatabaseConnection,
+    is_distributed: bool,
 }
 
 impl fmt::Debug for Database {
@@ -98,7 +99,7 @@ impl Database {
             return Err(Error::Address);
         }
         let connection = sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?;
-        Ok(Self { connection })
+        Ok(Self { connection, is_distributed })
     }
 
     /// As [`Self::open`], for commands that must not make a SQLite file where there is none.
@@ -123,6 +124,12 @@ impl Database {
     #[must_use]
     pub fn backend(&self) -> DbBackend {
         self.connection.get_database_backend()
+    }
+
+    /// Whether this is PostgreSQL with Citus, which refuses some forms of statements.
+    #[must_use]
+    pub fn is_distributed(&self) -> bool {
+        self.is_distributed
     }
 
     /// A transaction that may write. On SQLite it waits for its turn here, not at its first write,

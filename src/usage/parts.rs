@@ -5,7 +5,7 @@ use sea_orm::DbBackend;
 use uuid::Uuid;
 
 use super::{Span, Zone, columns::SUMS};
-use crate::database::{Column, Sql};
+use crate::database::{Column, Database, Sql};
 
 /// Whose rows a range is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +40,11 @@ impl Parts {
     /// A query of the roll-up's rows in these ranges, of tenants that `these` is true for: tenant,
     /// number, calls once more under the name of `today`, and the sums.
     ///
-    /// It begins with the tenants' own rows: from there each range reads its own piece of a primary key,
-    /// and on a distributed database only the tenants' shards are asked.
-    pub(super) fn select(self, sql: &mut Sql, table: &str, these: &str) -> String {
+    /// It begins with the tenants' own rows, and from there each range reads its own piece of a primary
+    /// key. SQLite keeps the order of a cross join. On PostgreSQL a subquery of each range keeps it: joined
+    /// plainly, a plan that was made while the table was empty reads every tenant's rows. Citus refuses
+    /// such a subquery, but plans each time anew.
+    pub(super) fn select(self, sql: &mut Sql, database: &Database, table: &str, these: &str) -> String {
         let by_tenant = self.zones.is_empty();
         let ranges = sql.bind_table(
             "r",
@@ -58,13 +60,21 @@ impl Parts {
             ],
         );
         let key = if by_tenant { "t.id" } else { "t.time_zone" };
-        // SQLite keeps the order of a cross join; PostgreSQL finds it.
-        let join = if sql.backend() == DbBackend::Sqlite { "CROSS JOIN" } else { "JOIN" };
+        let range = "u.tenant_id = t.id AND u.starts_at >= r.from_at AND u.starts_at < r.to_at";
+        let sums = SUMS.map(|column| format!("u.{column}")).join(", ");
+        let (join, rows) = match (sql.backend(), database.is_distributed()) {
+            (DbBackend::Sqlite, _) => ("CROSS JOIN", format!("CROSS JOIN {table} u ON {range}")),
+            (_, true) => ("JOIN", format!("JOIN {table} u ON {range}")),
+            (_, false) => (
+                "JOIN",
+                format!(
+                    "CROSS JOIN LATERAL (SELECT u.tenant_id, {sums} FROM {table} u WHERE {range} OFFSET 0) u"
+                ),
+            ),
+        };
         format!(
-            "SELECT u.tenant_id, r.n, u.calls AS today, {} FROM tenants t {join} {ranges} ON r.key = {key} \
-             {join} {table} u ON u.tenant_id = t.id AND u.starts_at >= r.from_at AND u.starts_at < r.to_at \
-             WHERE t.id {these}",
-            SUMS.map(|column| format!("u.{column}")).join(", ")
+            "SELECT u.tenant_id, r.n, u.calls AS today, {sums} FROM tenants t {join} {ranges} ON r.key = {key} \
+             {rows} WHERE t.id {these}"
         )
     }
 }

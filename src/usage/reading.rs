@@ -81,8 +81,9 @@ impl Reader {
     /// is missing from the answer.
     ///
     /// The statement takes the windows of every zone that any tenant was seen in, of many only those of
-    /// its own tenants, and each tenant's own row chooses. Two kinds of tenants take a further statement: those in a zone that was not seen
-    /// before, and those whose sums are still being built, which are read from their calls.
+    /// its own tenants, and each tenant's own row chooses. Two kinds of tenants take a further
+    /// statement: those in a zone that was not seen before, and those whose sums are still being built,
+    /// which are read from their calls.
     ///
     /// # Errors
     ///
@@ -98,14 +99,11 @@ impl Reader {
             found.unbuilt.extend(more.unbuilt);
             found.in_new_zone = more.in_new_zone;
         }
-        if !found.unbuilt.is_empty() {
-            let (unbuilt, zones): (Vec<_>, Vec<_>) = found.unbuilt.iter().copied().unzip();
-            let windows = self.windows(as_of, &unbuilt, zones)?;
-            let wanted: Vec<_> =
-                found.unbuilt.iter().filter_map(|(id, zone)| Some((*id, *windows.get(zone)?))).collect();
-            let rows = self.rows(self.counting(&wanted, as_of)).await?;
-            let counted = find(&rows, &windows, as_of).map_err(database::Error::from)?;
-            found.readings.extend(counted.readings);
+        while !found.unbuilt.is_empty() {
+            let unbuilt = std::mem::take(&mut found.unbuilt);
+            let more = self.counted(&unbuilt, as_of).await?;
+            found.readings.extend(more.readings);
+            found.unbuilt = more.unbuilt;
         }
         Ok(found.readings)
     }
@@ -172,6 +170,26 @@ impl Reader {
         Ok(found)
     }
 
+    /// Reads calls, in the windows of these zones. A tenant that has moved to another meanwhile is still to
+    /// be read.
+    async fn counted(&self, tenants: &[(Uuid, Zone)], as_of: DateTime<Utc>) -> Result<Found, Error> {
+        let (ids, zones): (Vec<_>, Vec<_>) = tenants.iter().copied().unzip();
+        let windows = self.windows(as_of, &ids, zones)?;
+        let wanted: Vec<_> =
+            tenants.iter().filter_map(|(id, zone)| Some((*id, *windows.get(zone)?))).collect();
+        let rows = self.rows(self.counting(&wanted, as_of)).await?;
+        let mut found = find(&rows, &windows, as_of).map_err(database::Error::from)?;
+        let asked: HashMap<Uuid, Zone> = tenants.iter().copied().collect();
+        found.readings.retain(|id, reading| {
+            let moved =
+                reading.stats.as_ref().map(|stats| stats.zone).filter(|zone| asked.get(id) != Some(zone));
+            found.unbuilt.extend(moved.map(|zone| (*id, zone)));
+            moved.is_none()
+        });
+        found.unbuilt.append(&mut found.in_new_zone);
+        Ok(found)
+    }
+
     /// Sessions and calls of one tenant that are going on now, through any connection: a deletion
     /// looks through its own transaction.
     ///
@@ -226,8 +244,8 @@ impl Reader {
         let these = sql.bind_ids(tenants);
         let (quarter_hours, days) = parts(windows)?;
         let mut sources = vec![
-            quarter_hours.select(&mut sql, "usage_quarter_hours", &these),
-            days.select(&mut sql, "usage_days", &these),
+            quarter_hours.select(&mut sql, &self.database, "usage_quarter_hours", &these),
+            days.select(&mut sql, &self.database, "usage_days", &these),
         ];
         if backend == DbBackend::Postgres {
             sources.push(deltas(&mut sql, windows, &these));

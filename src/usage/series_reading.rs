@@ -68,8 +68,8 @@ impl Reader {
         let these = sql.bind_ids(&tenants.into_iter().collect::<Vec<_>>());
         let (quarter_hours, days) = parts(open)?;
         let sources = [
-            quarter_hours.select(&mut sql, "usage_quarter_hours", &these),
-            days.select(&mut sql, "usage_days", &these),
+            quarter_hours.select(&mut sql, &self.database, "usage_quarter_hours", &these),
+            days.select(&mut sql, &self.database, "usage_days", &these),
         ];
         let integer = if backend == DbBackend::Sqlite { "INTEGER" } else { "bigint" };
         let sums: Vec<_> = SUMS.iter().map(|column| format!("cast(sum({column}) AS {integer})")).collect();

@@ -1,6 +1,9 @@
 //! The hot statements read through indexes only, and as little for a large tenant as for a small one.
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm::{
+    DbBackend, Statement, Value as Bound,
+    sqlx::{self, AssertSqlSafe, Postgres, Row, pool::PoolConnection},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -14,14 +17,25 @@ const SMALL: (i32, i32) = (2_000, 15);
 /// A large tenant and a small one in a zone whose days are not those of UTC, and what the database knows
 /// of them up to date.
 async fn platform(app: &TestApp) -> [Uuid; 2] {
-    let mut tenants = Vec::new();
-    for (calls, minutes) in [LARGE, SMALL] {
-        let row = TenantRow {
-            time_zone: "America/New_York".into(),
-            monthly_call_limit: Some(100),
-            ..TenantRow::default()
-        };
-        let tenant = app.tenant(row).await;
+    let tenants = [tenant(app).await, tenant(app).await];
+    fill(app, tenants).await;
+    let learn = if app.backend() == DbBackend::Sqlite { "ANALYZE" } else { "VACUUM ANALYZE" };
+    app.sql(learn, []).await;
+    tenants
+}
+
+async fn tenant(app: &TestApp) -> Uuid {
+    app.tenant(TenantRow {
+        time_zone: "America/New_York".into(),
+        monthly_call_limit: Some(100),
+        ..TenantRow::default()
+    })
+    .await
+}
+
+/// Three weeks of calls, and their sums.
+async fn fill(app: &TestApp, tenants: [Uuid; 2]) {
+    for (tenant, (calls, minutes)) in tenants.into_iter().zip([LARGE, SMALL]) {
         let agent = app.agent(tenant).await;
         let (numbers, new_id, start) = match app.backend() {
             DbBackend::Sqlite => (
@@ -46,12 +60,8 @@ async fn platform(app: &TestApp) -> [Uuid; 2] {
             sql.replace("SELECT $1,", "SELECT $1::uuid,").replace(", $2,", ", $2::uuid,")
         };
         app.sql(&sql, [tenant.into(), agent.id.into(), calls.into(), minutes.into()]).await;
-        tenants.push(tenant);
     }
     app.fold().await;
-    let learn = if app.backend() == DbBackend::Sqlite { "ANALYZE" } else { "VACUUM ANALYZE" };
-    app.sql(learn, []).await;
-    [tenants[0], tenants[1]]
 }
 
 const TENANT: &str = "query ($id: ID!) { tenant(id: $id) { stats { totalCallsMonth } deletion { id }
@@ -69,13 +79,54 @@ async fn statements(app: &TestApp, document: &str, variables: Value) -> Vec<Stat
     statements
 }
 
-/// PostgreSQL's account of a statement that it has run.
-async fn explained(app: &TestApp, statement: &Statement) -> Value {
-    let text = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}", statement.sql);
-    let values = statement.values.clone().expect("parameters").0;
-    let statement = Statement::from_sql_and_values(app.backend(), text, values);
-    let row = app.database.connection.query_one_raw(statement).await.expect("a plan").expect("a row");
-    row.try_get_by_index::<Value>(0).expect("JSON")[0]["Plan"].clone()
+/// Statements prepared on one connection, as the gateway's own connections keep them: with one plan for
+/// whatever values.
+struct Prepared(PoolConnection<Postgres>);
+
+impl Prepared {
+    async fn new(app: &TestApp, statements: &[Statement]) -> Self {
+        let pool = app.database.connection.get_postgres_connection_pool();
+        let mut prepared = Self(pool.acquire().await.expect("a connection"));
+        for (number, statement) in statements.iter().enumerate() {
+            prepared.execute(&format!("PREPARE hot{number} AS {}", statement.sql)).await;
+            prepared.explain(number, statement).await;
+        }
+        prepared
+    }
+
+    async fn execute(&mut self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut *self.0).await.expect(sql);
+    }
+
+    /// What the plan of the statement did with these values.
+    async fn explain(&mut self, number: usize, statement: &Statement) -> Value {
+        let values = statement.values.as_ref().expect("parameters").0.iter().map(literal).collect::<Vec<_>>();
+        let sql =
+            format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE hot{number} ({})", values.join(", "));
+        let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *self.0).await.expect("a plan");
+        let text: String = row.try_get_unchecked(0).expect("text");
+        serde_json::from_str::<Value>(&text).expect("JSON")[0]["Plan"].clone()
+    }
+}
+
+/// A value as SQL.
+fn literal(value: &Bound) -> String {
+    let text = |value: &Bound| match value {
+        Bound::Uuid(Some(id)) => id.to_string(),
+        Bound::Int(Some(number)) => number.to_string(),
+        Bound::BigInt(Some(number)) => number.to_string(),
+        Bound::Double(Some(number)) => number.to_string(),
+        Bound::String(Some(word)) => word.clone(),
+        Bound::ChronoDateTimeUtc(Some(instant)) => instant.to_rfc3339(),
+        other => panic!("no such parameter: {other:?}"),
+    };
+    match value {
+        Bound::Array(_, Some(values)) => {
+            let values: Vec<_> = values.iter().map(|value| format!("\"{}\"", text(value))).collect();
+            format!("'{{{}}}'", values.join(","))
+        }
+        other => format!("'{}'", text(other)),
+    }
 }
 
 /// Every node of a plan.
@@ -110,29 +161,52 @@ async fn hot_statements_read_through_indexes_and_as_little_of_a_large_tenant() {
             }
             return;
         }
-        for (of_large, of_small) in of_large.iter().zip(&of_small) {
-            let (large, small) = (explained(&app, of_large).await, explained(&app, of_small).await);
-            let kinds = |plan: &Value| nodes(plan).iter().map(|n| n["Node Type"].clone()).collect::<Vec<_>>();
-            assert_eq!(kinds(&large), kinds(&small), "the same plan");
-            for node in nodes(&large) {
-                assert_ne!(node["Node Type"], "Seq Scan", "{node}");
-                if node["Relation Name"] == "usage_deltas" {
-                    // Also a plan that was made while the table was empty must look tenants up.
-                    let below = nodes(node);
-                    let looked_up = |node: &&Value| {
-                        node["Index Cond"].as_str().is_some_and(|condition| condition.contains("tenant_id"))
-                    };
-                    assert!(below.iter().any(looked_up), "all differences are read: {node}");
-                }
-                if node["Relation Name"] == "calls" {
-                    assert!(node["Actual Rows"].as_f64().expect("rows") <= 1.0, "raw calls: {node}");
-                }
-            }
-            let read = |plan: &Value| plan["Shared Hit Blocks"].as_i64().expect("blocks");
-            assert!(read(&large) < read(&small) * 5 / 4 + 20, "{} and {} blocks", read(&large), read(&small));
-        }
+        let mut prepared = Prepared::new(&app, &of_large).await;
+        as_little(&mut prepared, &of_large, &of_small).await;
     })
     .await;
+}
+
+/// A connection may have made its plans while there was nothing to read: they must do as well later.
+#[tokio::test]
+async fn plans_made_while_tables_were_empty_read_as_little() {
+    on_both(async |app| {
+        if app.backend() == DbBackend::Sqlite {
+            return;
+        }
+        let tenants = [tenant(&app).await, tenant(&app).await];
+        app.sql("VACUUM ANALYZE", []).await;
+        let of = |id: Uuid| statements(&app, TENANT, json!({ "id": id }));
+        let (of_large, of_small) = (of(tenants[0]).await, of(tenants[1]).await);
+        let mut prepared = Prepared::new(&app, &of_large).await;
+        fill(&app, tenants).await;
+        as_little(&mut prepared, &of_large, &of_small).await;
+    })
+    .await;
+}
+
+/// Each statement reads through indexes, no call but the last, and of the large tenant hardly more than
+/// of the small one.
+async fn as_little(prepared: &mut Prepared, of_large: &[Statement], of_small: &[Statement]) {
+    for (number, (of_large, of_small)) in of_large.iter().zip(of_small).enumerate() {
+        let (large, small) =
+            (prepared.explain(number, of_large).await, prepared.explain(number, of_small).await);
+        for node in nodes(&large) {
+            assert_ne!(node["Node Type"], "Seq Scan", "{node}");
+            let (name, rows) = (node["Relation Name"].as_str().unwrap_or_default(), &node["Actual Rows"]);
+            if name == "calls" {
+                assert!(rows.as_f64().expect("rows") <= 1.0, "raw calls: {node}");
+            }
+            if name.starts_with("usage_") && name != "usage_rebuilds" {
+                let looked_up = |node: &&Value| {
+                    node["Index Cond"].as_str().is_some_and(|condition| condition.contains("tenant_id"))
+                };
+                assert!(nodes(node).iter().any(looked_up), "other tenants are read: {node}");
+            }
+        }
+        let read = |plan: &Value| plan["Shared Hit Blocks"].as_i64().expect("blocks");
+        assert!(read(&large) < read(&small) * 5 / 4 + 20, "{} and {} blocks", read(&large), read(&small));
+    }
 }
 
 #[tokio::test]
@@ -154,7 +228,9 @@ async fn lists_by_figures_read_no_raw_calls() {
                     searches_only(&app, &statement, true).await;
                     continue;
                 }
-                let plan = explained(&app, &statement).await;
+                let mut prepared = Prepared::new(&app, std::slice::from_ref(&statement)).await;
+                let plan = prepared.explain(0, &statement).await;
+                prepared.execute("DEALLOCATE hot0").await;
                 for node in nodes(&plan) {
                     let name = node["Relation Name"].as_str().unwrap_or_default();
                     assert!(node["Node Type"] != "Seq Scan" || name == "tenants", "{node}");
