@@ -101,8 +101,8 @@ impl Prepared {
     /// What the plan of the statement did with these values.
     async fn explain(&mut self, number: usize, statement: &Statement) -> Value {
         let values = statement.values.as_ref().expect("parameters").0.iter().map(literal).collect::<Vec<_>>();
-        let sql =
-            format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE hot{number} ({})", values.join(", "));
+        let list = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
+        let sql = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE hot{number} {list}");
         let row = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *self.0).await.expect("a plan");
         let text: String = row.try_get_unchecked(0).expect("text");
         serde_json::from_str::<Value>(&text).expect("JSON")[0]["Plan"].clone()
