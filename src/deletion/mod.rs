@@ -1,5 +1,6 @@
 //! The life of one deletion: what it refuses, what it erases, and the record that outlives the tenant.
 
+pub mod certificate;
 mod erase;
 mod preview;
 mod record;
