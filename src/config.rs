@@ -6,7 +6,10 @@ use chrono::TimeDelta;
 use clap::Args;
 use thiserror::Error;
 
-use crate::auth::{KeyError, KeySetSource, Keys};
+use crate::{
+    auth::{KeyError, KeySetSource, Keys},
+    deletion::certificate::{Signer, SignerError},
+};
 
 /// Where the environment keeps the secret. There is no option of that name: options show in the
 /// list of processes.
@@ -62,6 +65,15 @@ pub struct TokenOptions {
     pub jwt_audience: Option<String>,
 }
 
+/// What signs the certificates of deletions.
+#[derive(Clone, Debug, Args)]
+pub struct CertificateOptions {
+    /// File with the private key that signs deletion certificates: Ed25519, PKCS#8 PEM, as
+    /// `openssl genpkey -algorithm ed25519 -out FILE` writes it. Without it they are not signed
+    #[arg(long, env = "CERTIFICATE_KEY_FILE")]
+    certificate_key_file: Option<PathBuf>,
+}
+
 /// How long a silent session counts.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SessionOptions {
@@ -85,6 +97,9 @@ pub enum ConfigError {
     /// A key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Certificates cannot be signed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// There is no place beside the database.
     #[error("--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects")]
     NoStorage,
@@ -118,6 +133,17 @@ impl TokenOptions {
             (Some(_), Some(_)) => Err(ConfigError::TwoKeys),
             (None, None) => Err(ConfigError::NoKey),
         }
+    }
+}
+
+impl CertificateOptions {
+    /// The signer, if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// When the file holds no such key.
+    pub fn signer(&self) -> Result<Option<Signer>, ConfigError> {
+        Ok(self.certificate_key_file.as_deref().map(Signer::from_pem_file).transpose()?)
     }
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Certificate, Status, Tools,
-    certificate::{self, Facts, FinalMonth},
+    certificate::{self, Facts},
     entry::{Strictness, lock_tenant},
     erasure::Erasure,
     journal::{self, Change},
@@ -126,9 +126,11 @@ async fn record(erasure: &Erasure<'_>, transaction: &DatabaseTransaction) -> Res
         tables: kept.tables,
         objects: kept.objects,
         bytes: kept.bytes,
-        storage: erasure.tools.storage.address(),
-        final_month: kept.final_usage.as_deref().and_then(FinalMonth::from_json),
+        hidden_versions: kept.versions,
+        unfinished_uploads: kept.uploads,
+        final_month: kept.final_usage.as_deref().and_then(|text| serde_json::from_str(text).ok()),
         replay_of: deletion.replay_of,
+        gateway_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let certificate = certificate::issue(&facts, erasure.tools.signer.as_deref());
     Change::new(transaction)
@@ -174,8 +176,8 @@ pub(super) async fn store_certificates(tools: &Tools) -> Result<(), Unstored> {
             signature: row.try_get_by("certificate_signature")?,
             key_id: row.try_get_by("certificate_key_id")?,
         };
-        let public_key = tools.signer.as_deref().map(certificate::Signer::public_key_pem);
-        let file = certificate.to_file(public_key.as_deref());
+        let public_key = tools.signer.as_deref().map(certificate::Signer::public_key);
+        let file = certificate.to_file(public_key.as_ref());
         tools.storage.put(&certificate::storage_key(tenant, id), file.into_bytes()).await?;
         let stored = Change::new(connection).at("certificate_stored_at", tools.clock.now());
         stored.apply(connection, id, &[Status::Deleted]).await?;

@@ -262,7 +262,7 @@ pub(super) async fn begun(
     usage: Option<&FinalMonth>,
     among: &[Status],
 ) -> Result<bool, database::Error> {
-    let usage = usage.map(FinalMonth::to_json);
+    let usage = usage.and_then(|usage| serde_json::to_string(usage).ok());
     Change::new(transaction)
         .into_status(Status::Erasing)
         .at("started_at", at)

@@ -216,6 +216,8 @@ pub(super) struct Totals {
     pub(super) tables: Vec<(String, i64)>,
     pub(super) objects: i64,
     pub(super) bytes: i64,
+    pub(super) versions: i64,
+    pub(super) uploads: i64,
     /// The usage of the tenant's last month, in JSON.
     pub(super) final_usage: Option<String>,
 }
@@ -224,7 +226,7 @@ pub(super) struct Totals {
 pub(super) async fn totals<C: ConnectionTrait>(connection: &C, deletion: Uuid) -> Result<Totals, Error> {
     let mut sql = Sql::new(connection.get_database_backend());
     let id = sql.bind(deletion.into());
-    let text = format!("SELECT objects_erased, bytes_erased, final_usage FROM tenant_deletions WHERE id = {id}");
+    let text = format!("SELECT * FROM tenant_deletions WHERE id = {id}");
     let record = connection
         .query_one_raw(sql.statement(&text))
         .await?
@@ -240,6 +242,8 @@ pub(super) async fn totals<C: ConnectionTrait>(connection: &C, deletion: Uuid) -
         tables: rows.iter().map(read).collect::<Result<_, DbErr>>()?,
         objects: record.try_get_by("objects_erased")?,
         bytes: record.try_get_by("bytes_erased")?,
+        versions: record.try_get_by("versions_erased")?,
+        uploads: record.try_get_by("uploads_erased")?,
         final_usage: record.try_get_by("final_usage")?,
     })
 }

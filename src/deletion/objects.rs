@@ -101,8 +101,15 @@ async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
         count(erasure, &transaction, i64::try_from(found.len()).unwrap_or(i64::MAX), bytes).await?;
         erasure.commit(transaction).await?;
     }
-    storage.purge_hidden(&prefix).await?;
-    Ok(())
+    let hidden = storage.purge_hidden(&prefix).await?;
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let transaction = erasure.begin().await?;
+    Change::new(&transaction)
+        .add("versions_erased", number(hidden.versions) + number(hidden.markers))
+        .add("uploads_erased", number(hidden.uploads))
+        .apply(&transaction, erasure.id(), &Status::OPEN)
+        .await?;
+    erasure.commit(transaction).await
 }
 
 async fn count<C: ConnectionTrait>(

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::Action,
-    deletion,
+    deletion::Deletion,
     tenant::{Status, Tenant},
     usage::{self, Quota, Reading, SeriesRequest, Stats, Zone},
 };
