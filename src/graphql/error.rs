@@ -113,7 +113,11 @@ impl From<&database::Error> for Fault {
                 tracing::error!(reason, "a sum outgrew its type");
                 Self::out_of_range("a figure")
             }
-            database::Error::Address | database::Error::Duplicate(_) | database::Error::Refused(_) => {
+            database::Error::Address
+            | database::Error::Duplicate(_)
+            | database::Error::Denied(_)
+            | database::Error::ForeignKey(_)
+            | database::Error::Refused(_) => {
                 Self::internal(error)
             }
         }
