@@ -5,21 +5,13 @@
 //! it refers to a row that belongs to the tenant, in a table without such a column. A table in which
 //! two ways could disagree is a gap.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
-    Gap, GapKind, Plan, Step,
-    catalogue::{Catalogue, ForeignKey, PartialKey, ROOT, Table, TableName, quote},
+    Gap, GapKind, Plan, Step, StepKind,
+    catalogue::{Catalogue, ForeignKey, PartialKey, ROOT, RowName, Table, TableName},
+    way::{self, Way, Ways},
 };
-
-/// How a row of a table belongs to its tenant.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Anchor {
-    /// This column holds the tenant's id.
-    Column(String),
-    /// These columns refer to those of a row that belongs to the tenant.
-    Parent { columns: Vec<String>, parent: TableName, parent_columns: Vec<String> },
-}
 
 /// Plans from a catalogue; gaps that only the rows' number decides come later.
 pub(super) fn plan(catalogue: &Catalogue) -> Plan {
@@ -27,29 +19,40 @@ pub(super) fn plan(catalogue: &Catalogue) -> Plan {
     let members = reachable(catalogue, &root);
     let mut gaps = Vec::new();
     let mut steps = Vec::new();
-    let mut anchors: BTreeMap<TableName, Anchor> = BTreeMap::new();
-    anchors.insert(root.clone(), Anchor::Column("id".to_owned()));
+    let mut ways = Ways::new();
+    ways.insert(root.clone(), vec![Way::Column("id".to_owned())]);
 
     let order = parents_first(catalogue, &members, &root, &mut gaps);
     for name in order {
         if name != root {
-            let (anchor, gap) = anchor(catalogue, &members, &anchors, &name);
+            let (found, gap) = ways_of(catalogue, &members, &ways, &name);
             gaps.extend(gap);
-            anchors.insert(name.clone(), anchor);
+            ways.insert(name.clone(), found);
         }
-        let Some(anchor) = anchors.get(&name) else { continue };
-        let table = catalogue.tables.iter().find(|table| table.name == name);
-        let readable = table.is_some_and(|table| table.readable && !table.filtered);
-        if table.is_none() {
+        if catalogue.table(&name).is_none() {
             gaps.push(Gap::new(&name, None, GapKind::Unlisted));
         }
-        steps.push(Step { by: by(anchor), condition: condition(anchor, &anchors), readable, table: name });
+        steps.push(step(catalogue, &ways, name));
     }
     steps.reverse();
-    gaps.extend(self_references(catalogue, &members, &anchors));
+    gaps.extend(self_references(catalogue, &members, &ways));
     gaps.extend(partial_keys(catalogue, &members));
     gaps.extend(table_gaps(catalogue, &members));
     Plan { steps, gaps }
+}
+
+fn step(catalogue: &Catalogue, ways: &Ways, name: TableName) -> Step {
+    let table = catalogue.table(&name);
+    Step {
+        kind: StepKind::Erase,
+        ways: ways.get(&name).cloned().unwrap_or_default(),
+        condition: way::condition(ways, &name),
+        routes: way::routes(catalogue, ways, &name),
+        rows: table.map_or(RowName::Place, |table| table.rows.clone()),
+        names_objects: table.is_some_and(Table::names_objects),
+        readable: table.is_some_and(|table| table.readable && !table.filtered),
+        table: name,
+    }
 }
 
 /// Every table from which foreign keys lead to `root`, over any path.
@@ -126,56 +129,38 @@ fn parents_first(
 }
 
 /// How a table's rows belong to their tenant, and a gap where two ways could disagree.
-fn anchor(
+fn ways_of(
     catalogue: &Catalogue,
     members: &BTreeSet<TableName>,
-    anchors: &BTreeMap<TableName, Anchor>,
+    ways: &Ways,
     name: &TableName,
-) -> (Anchor, Option<Gap>) {
-    // On a circle a parent may have no anchor yet: that is a gap already.
-    let found: BTreeSet<Anchor> = edges(catalogue, members)
-        .filter(|key| key.child == *name && anchors.contains_key(&key.parent))
-        .map(|key| through(key, anchors))
+) -> (Vec<Way>, Option<Gap>) {
+    // On a circle a parent may have no way yet: that is a gap already.
+    let found: BTreeSet<Way> = edges(catalogue, members)
+        .filter(|key| key.child == *name && ways.contains_key(&key.parent))
+        .map(|key| through(key, ways))
         .collect();
     let gap = (found.len() > 1).then(|| {
-        let ways: Vec<_> = found.iter().map(|anchor| format!("({})", by(anchor).join(", "))).collect();
-        Gap::new(name, None, GapKind::TwoOwners(ways.join(" and ")))
+        let keys: Vec<_> = found.iter().map(|way| format!("({})", way.columns().join(", "))).collect();
+        Gap::new(name, None, GapKind::TwoOwners(keys.join(" and ")))
     });
-    let first = found.into_iter().next().unwrap_or_else(|| Anchor::Column("tenant_id".to_owned()));
-    (first, gap)
+    (found.into_iter().collect(), gap)
 }
 
-fn through(key: &ForeignKey, anchors: &BTreeMap<TableName, Anchor>) -> Anchor {
-    if let Some(Anchor::Column(tenant)) = anchors.get(&key.parent)
-        && let Some(position) = key.parent_columns.iter().position(|column| column == tenant)
-    {
-        return Anchor::Column(key.child_columns[position].clone());
+fn through(key: &ForeignKey, ways: &Ways) -> Way {
+    let tenants = ways.get(&key.parent).into_iter().flatten().filter_map(|way| match way {
+        Way::Column(column) => Some(column),
+        Way::Parent { .. } => None,
+    });
+    for tenant in tenants {
+        if let Some(position) = key.parent_columns.iter().position(|column| column == tenant) {
+            return Way::Column(key.child_columns[position].clone());
+        }
     }
-    Anchor::Parent {
+    Way::Parent {
         columns: key.child_columns.clone(),
         parent: key.parent.clone(),
         parent_columns: key.parent_columns.clone(),
-    }
-}
-
-fn by(anchor: &Anchor) -> Vec<String> {
-    match anchor {
-        Anchor::Column(column) => vec![column.clone()],
-        Anchor::Parent { columns, .. } => columns.clone(),
-    }
-}
-
-fn condition(anchor: &Anchor, anchors: &BTreeMap<TableName, Anchor>) -> String {
-    let list = |columns: &[String]| columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
-    match anchor {
-        Anchor::Column(column) => format!("{} = $1", quote(column)),
-        Anchor::Parent { columns, parent, parent_columns } => {
-            // On a circle a parent may have no condition yet; the plan has a gap then and is not walked.
-            let of_parent =
-                anchors.get(parent).map_or_else(|| "false".to_owned(), |anchor| condition(anchor, anchors));
-            let (columns, parent_columns) = (list(columns), list(parent_columns));
-            format!("({columns}) IN (SELECT {parent_columns} FROM {} WHERE {of_parent})", parent.quoted())
-        }
     }
 }
 
@@ -184,16 +169,18 @@ fn condition(anchor: &Anchor, anchors: &BTreeMap<TableName, Anchor>) -> String {
 fn self_references(
     catalogue: &Catalogue,
     members: &BTreeSet<TableName>,
-    anchors: &BTreeMap<TableName, Anchor>,
+    ways: &Ways,
 ) -> Vec<Gap> {
-    let crossing = |key: &ForeignKey| match anchors.get(&key.child) {
-        // The tenant's column must refer to itself.
-        Some(Anchor::Column(tenant)) => !key
-            .child_columns
+    // The tenant's column must refer to itself.
+    let carries = |key: &ForeignKey, tenant: &String| {
+        key.child_columns
             .iter()
             .zip(&key.parent_columns)
-            .any(|(child, parent)| child == tenant && parent == tenant),
-        _ => true,
+            .any(|(child, parent)| child == tenant && parent == tenant)
+    };
+    let crossing = |key: &ForeignKey| {
+        let ways = ways.get(&key.child).map(Vec::as_slice).unwrap_or_default();
+        !ways.iter().any(|way| matches!(way, Way::Column(tenant) if carries(key, tenant)))
     };
     let own = catalogue.keys.iter().filter(|key| key.child == key.parent && members.contains(&key.child));
     own.flat_map(|key| {
@@ -225,7 +212,7 @@ fn partial_keys(catalogue: &Catalogue, members: &BTreeSet<TableName>) -> Vec<Gap
 fn table_gaps(catalogue: &Catalogue, members: &BTreeSet<TableName>) -> Vec<Gap> {
     let mut gaps = Vec::new();
     let names_tenant =
-        |table: &&Table| table.columns.iter().any(|column| column.eq_ignore_ascii_case("tenant_id"));
+        |table: &&Table| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case("tenant_id"));
     let bound = |table: &Table| {
         catalogue.keys.iter().any(|key| {
             key.child == table.name

@@ -1,16 +1,24 @@
 //! The heart: reads the database's own foreign keys, makes a plan that covers every row a tenant
 //! owns, and walks it. Only this part builds a `DELETE` of tenants' rows.
 
+mod batch;
 mod catalogue;
 mod gap;
+mod gone;
 mod graph;
+mod key;
 mod plan;
+mod stretch;
+mod sweep;
 mod walk;
+mod way;
 
+pub use batch::{Batch, Range, erase_batch, split};
 pub use catalogue::TableName;
 pub use gap::{Gap, GapKind};
 pub(crate) use plan::hex;
-pub use plan::{Plan, Step};
+pub use plan::{Plan, Step, StepKind};
+pub use sweep::{Sweep, delete_root, remaining, sweep};
 pub use walk::{Erased, Erasure, Objects, count, erase, lock, objects, see_all};
 
 use sea_orm::ConnectionTrait;

@@ -2,7 +2,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Gap, catalogue::TableName};
+use super::{
+    Gap,
+    catalogue::{RowName, TableName},
+    way::{Route, Way},
+};
 
 /// Every table that can reach a tenant, children before their parents, `tenants` last.
 #[derive(Clone, Debug)]
@@ -18,12 +22,32 @@ pub struct Plan {
 pub struct Step {
     /// The table.
     pub table: TableName,
-    /// The columns that lead to the tenant.
-    pub(super) by: Vec<String>,
+    /// What is done to the tenant's rows of it.
+    pub kind: StepKind,
+    /// How its rows belong to their tenant.
+    pub(super) ways: Vec<Way>,
     /// A condition true for the tenant's rows; its one parameter, `$1`, is the tenant's id.
     pub(super) condition: String,
+    /// How batches reach the rows.
+    pub(super) routes: Vec<Route>,
+    /// How one row is named.
+    pub(super) rows: RowName,
+    /// Whether the rows name objects in storage.
+    pub(super) names_objects: bool,
     /// Whether the gateway sees all of its rows.
     pub(super) readable: bool,
+}
+
+/// What a step does to the tenant's rows of its table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// Deletes them.
+    Erase,
+    /// Sets this column to null, by which rows refer to one another in a circle.
+    Break {
+        /// The column.
+        column: String,
+    },
 }
 
 impl Plan {
@@ -44,8 +68,23 @@ impl Plan {
             hash.update([0]);
             hash.update(&step.condition);
             hash.update([0]);
+            if let StepKind::Break { column } = &step.kind {
+                hash.update(column);
+            }
+            hash.update([0]);
         }
         hex(&hash.finalize())
+    }
+
+    /// The steps that delete, `tenants` included.
+    pub(super) fn erasing(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.kind == StepKind::Erase)
+    }
+
+    /// The steps that delete rows that belong to a tenant.
+    pub(super) fn below_root(&self) -> impl DoubleEndedIterator<Item = &Step> {
+        let end = self.steps.len().saturating_sub(1);
+        self.steps[..end].iter().filter(|step| step.kind == StepKind::Erase)
     }
 }
 

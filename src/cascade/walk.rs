@@ -8,14 +8,12 @@ use uuid::Uuid;
 use super::{
     Gap, GapKind, Plan, Step,
     catalogue::{Catalogue, TableName},
+    way::Way,
 };
 use crate::database;
 
 /// A table of up to so many rows may be read whole.
 const SMALL_TABLE: i64 = 10_000;
-
-/// Tables whose rows name objects in storage, by the columns `storage_key` and `size_bytes`.
-const TABLES_WITH_OBJECTS: [&str; 2] = ["call_recordings", "knowledge_files"];
 
 /// Objects that a tenant's rows name in storage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +84,7 @@ pub async fn count<C: ConnectionTrait>(
     tenant: Uuid,
 ) -> Result<Vec<(TableName, i64)>, database::Error> {
     let mut counts = Vec::with_capacity(plan.steps.len());
-    for step in plan.steps.iter().filter(|step| step.readable) {
+    for step in plan.erasing().filter(|step| step.readable) {
         let sql = format!("SELECT count(*) AS n FROM {} WHERE {}", step.table.quoted(), step.condition);
         let row = one(connection, &sql, [tenant.into()]).await?;
         counts.push((step.table.clone(), row.try_get_by("n")?));
@@ -108,7 +106,7 @@ pub async fn erase<C: ConnectionTrait>(
 ) -> Result<Erasure, database::Error> {
     let planned: HashMap<&TableName, i64> = planned.iter().map(|(table, rows)| (table, *rows)).collect();
     let mut erased = Vec::with_capacity(plan.steps.len());
-    for step in &plan.steps {
+    for step in plan.erasing() {
         let sql = format!("DELETE FROM {} WHERE {}", step.table.quoted(), step.condition);
         let statement =
             Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
@@ -156,9 +154,7 @@ pub async fn objects<C: ConnectionTrait>(
     tenant: Uuid,
 ) -> Result<Objects, database::Error> {
     let mut total = Objects::default();
-    let names_objects =
-        |step: &&Step| step.table.schema.is_none() && TABLES_WITH_OBJECTS.contains(&step.table.name.as_str());
-    for step in plan.steps.iter().filter(names_objects).filter(|step| step.readable) {
+    for step in plan.erasing().filter(|step| step.names_objects && step.readable) {
         let sql = format!(
             "SELECT count(*) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes FROM {} WHERE {}",
             step.table.quoted(),
@@ -177,23 +173,16 @@ pub(super) async fn find_slow_paths<C: ConnectionTrait>(
     catalogue: &Catalogue,
     plan: &mut Plan,
 ) -> Result<(), database::Error> {
-    for step in &plan.steps {
-        let Some(table) = catalogue.tables.iter().find(|table| table.name == step.table) else { continue };
-        let leads = |index: &Vec<String>| {
-            index.iter().take(step.by.len()).all(|column| step.by.contains(column))
-                && index.len() >= step.by.len()
-        };
-        if table.indexes.iter().any(leads) || !step.readable {
-            continue;
-        }
-        let some = format!("SELECT 1 FROM {} LIMIT {}", step.table.quoted(), SMALL_TABLE + 1);
-        let row = one(connection, &format!("SELECT count(*) AS n FROM ({some}) s"), []).await?;
-        if row.try_get_by::<i64, _>("n")? > SMALL_TABLE {
-            plan.gaps.push(Gap::new(
-                &step.table,
-                step.by.first().map(String::as_str),
-                GapKind::NoIndex(step.by.join(", ")),
-            ));
+    let Plan { steps, gaps } = plan;
+    for step in steps.iter().filter(|step| step.readable) {
+        let Some(table) = catalogue.table(&step.table) else { continue };
+        for columns in step.ways.iter().map(Way::columns).filter(|columns| !table.is_indexed_by(columns)) {
+            let some = format!("SELECT 1 FROM {} LIMIT {}", step.table.quoted(), SMALL_TABLE + 1);
+            let row = one(connection, &format!("SELECT count(*) AS n FROM ({some}) s"), []).await?;
+            if row.try_get_by::<i64, _>("n")? > SMALL_TABLE {
+                let kind = GapKind::NoIndex(columns.join(", "));
+                gaps.push(Gap::new(&step.table, columns.first().map(String::as_str), kind));
+            }
         }
     }
     Ok(())

@@ -83,13 +83,56 @@ pub(super) fn quote(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
+/// A column.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// The type as SQL names it.
+    pub(super) kind: String,
+    pub(super) is_nullable: bool,
+    pub(super) holds: Holds,
+}
+
+/// What kind of value a column is declared to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    Text,
+    WholeNumbers,
+    Other,
+}
+
+/// A usable index on all rows.
+#[derive(Clone, Debug)]
+pub(super) struct Index {
+    /// In its order, up to the first expression.
+    pub(super) columns: Vec<String>,
+    /// Whether no two rows agree in all of its columns, none of which is null.
+    pub(super) is_unique: bool,
+    /// Whether rows can be read in the ascending order of its columns.
+    pub(super) is_sorted: bool,
+}
+
+/// What tells one row of a table from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum RowName {
+    /// The place in a table of PostgreSQL.
+    Place,
+    /// The place in a partition.
+    PlaceInPartition,
+    /// One or several columns, as SQL names them.
+    Columns(Vec<String>),
+}
+
 /// A table and what matters of it here.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) name: TableName,
-    pub(super) columns: Vec<String>,
-    /// The leading columns of each usable index, in their order.
-    pub(super) indexes: Vec<Vec<String>>,
+    pub(super) columns: Vec<Column>,
+    pub(super) indexes: Vec<Index>,
+    /// How one row of it is named.
+    pub(super) rows: RowName,
+    /// Whether inserts for a tenant that is being erased are refused.
+    pub(super) is_fenced: bool,
     /// What the gateway needs to erase from it and is not granted, each as `GRANT` names it and where.
     pub(super) missing: Vec<String>,
     /// Whether the gateway may read it.
@@ -107,6 +150,13 @@ pub(super) struct ForeignKey {
     pub(super) parent_columns: Vec<String>,
     /// Whether a row cannot go before the rows that refer to it, even when one statement deletes both.
     pub(super) row_by_row: bool,
+    pub(super) is_deferrable: bool,
+    /// Whether every row is known to keep to it.
+    pub(super) is_validated: bool,
+    /// Whether a null in one of several columns is not enough to refer to nothing.
+    pub(super) matches_fully: bool,
+    /// Whether the gateway alone knows of it: the database does not enforce it.
+    pub(super) is_implied: bool,
 }
 
 /// A foreign key that a partition has, or is referred to by, and the rest of its table does not.
@@ -124,6 +174,26 @@ pub(super) struct Materialised {
     pub(super) table: TableName,
 }
 
+impl Table {
+    pub(super) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Whether an index leads to the rows with given values in `columns`.
+    pub(super) fn is_indexed_by(&self, columns: &[String]) -> bool {
+        self.indexes.iter().any(|Index { columns: index, .. }| {
+            index.len() >= columns.len()
+                && index.iter().take(columns.len()).all(|column| columns.contains(column))
+        })
+    }
+
+    /// Whether its rows name objects in storage.
+    pub(super) fn names_objects(&self) -> bool {
+        let holds = |name, kind| self.column(name).is_some_and(|column| column.holds == kind);
+        holds("storage_key", Holds::Text) && holds("size_bytes", Holds::WholeNumbers)
+    }
+}
+
 /// All of it, but the gateway's own tables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalogue {
@@ -133,6 +203,12 @@ pub(super) struct Catalogue {
     pub(super) keys: Vec<ForeignKey>,
     pub(super) partial_keys: Vec<PartialKey>,
     pub(super) materialised: Vec<Materialised>,
+}
+
+impl Catalogue {
+    pub(super) fn table(&self, name: &TableName) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == *name)
+    }
 }
 
 /// Reads the catalogue through `connection`, and so as its transaction sees it.
@@ -159,6 +235,10 @@ fn implied_keys() -> [ForeignKey; 2] {
         parent: TableName { schema: None, name: parent.to_owned() },
         parent_columns: vec![parent_column.to_owned()],
         row_by_row: false,
+        is_deferrable: false,
+        is_validated: true,
+        matches_fully: false,
+        is_implied: true,
     };
     [key(DELTAS, ROOT, "id"), key("calls", DELTAS, "tenant_id")]
 }

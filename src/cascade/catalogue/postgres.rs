@@ -1,17 +1,22 @@
 //! Reads `pg_catalog`. Every query joins `pg_class`: on Citus the constraints of shards are listed
 //! too, and their tables are not visible there.
 
+use std::collections::HashMap;
+
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 
-use super::{Catalogue, ForeignKey, Materialised, PartialKey, Table, TableName};
+use super::{
+    Catalogue, Column, ForeignKey, Holds, Index, Materialised, PartialKey, RowName, Table, TableName,
+};
 use crate::database;
 
 /// Tables, partitioned ones as a whole, outside the system's schemas. Of updates only that of a status
 /// matters.
 const TABLES: &str = "
 SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
-    (SELECT array_agg(a.attname::text ORDER BY a.attnum) FROM pg_attribute a
-     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+    c.relkind = 'p' AS is_partitioned,
+    EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'tenant_fence' AND g.tgenabled IN ('O', 'A'))
+        AS is_fenced,
     has_schema_privilege(n.oid, 'USAGE') AS reachable,
     ARRAY(SELECT word FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) word WHERE has_table_privilege(c.oid, word))
     || ARRAY(SELECT 'UPDATE' WHERE has_table_privilege(c.oid, 'UPDATE') OR EXISTS (
@@ -22,14 +27,29 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
     AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'";
 
+const COLUMNS: &str = "
+SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
+    a.attname::text AS column, format_type(a.atttypid, a.atttypmod) AS kind,
+    NOT a.attnotnull AND a.attgenerated = '' AS is_nullable, t.typcategory = 'S' AS is_text,
+    a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AS is_whole
+FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition
+    AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+ORDER BY c.oid, a.attnum";
+
 /// Whole, valid indexes and the columns they lead with; expressions end the list.
 const INDEXES: &str = "
 SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
     (SELECT array_agg(coalesce(a.attname::text, '') ORDER BY k.ord)
      FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, ord)
      LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-     WHERE k.ord <= i.indnkeyatts) AS columns
-FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE k.ord <= i.indnkeyatts) AS columns,
+    i.indisunique AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, ord)
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum AND a.attnotnull
+        WHERE k.ord <= i.indnkeyatts AND a.attnum IS NULL) AS is_unique,
+    m.amname = 'btree' AND 0 = ALL (i.indoption::int2[]) AS is_sorted
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE i.indisvalid AND i.indpred IS NULL";
 
 /// Foreign keys, each once. One that a whole table has is not repeated for its partitions; one that a
@@ -43,6 +63,7 @@ SELECT CASE WHEN cn.nspname <> current_schema() THEN cn.nspname::text END AS chi
     parent.relname::text AS parent_name,
     (SELECT array_agg(a.attname::text ORDER BY k.ord) FROM unnest(con.confkey) WITH ORDINALITY k (attnum, ord)
      JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.attnum) AS parent_columns,
+    con.condeferrable AS is_deferrable, con.convalidated AS is_validated, con.confmatchtype = 'f' AS matches_fully,
     CASE WHEN ln.nspname <> current_schema() THEN ln.nspname::text END AS partition_schema,
     partition.relname::text AS partition_name
 FROM pg_constraint con
@@ -86,20 +107,16 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
         let missing = missing(&name, reachable, &granted);
         catalogue.tables.push(Table {
             name,
-            columns: row.try_get_by("columns")?,
+            columns: Vec::new(),
             indexes: Vec::new(),
+            rows: if row.try_get_by("is_partitioned")? { RowName::PlaceInPartition } else { RowName::Place },
+            is_fenced: row.try_get_by("is_fenced")?,
             missing,
             readable: reachable && granted.iter().any(|word| word == "SELECT"),
             filtered: row.try_get_by("filtered")?,
         });
     }
-    for row in query(connection, INDEXES).await? {
-        let owner = name(&row, "schema", "name")?;
-        let columns: Vec<String> = row.try_get_by("columns")?;
-        if let Some(table) = catalogue.tables.iter_mut().find(|table| table.name == owner) {
-            table.indexes.push(columns.into_iter().take_while(|column| !column.is_empty()).collect());
-        }
-    }
+    read_columns(connection, &mut catalogue).await?;
     for row in query(connection, KEYS).await? {
         let key = ForeignKey {
             child: name(&row, "child_schema", "child_name")?,
@@ -108,6 +125,10 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
             parent_columns: row.try_get_by("parent_columns")?,
             // Even RESTRICT is checked when the statement ends.
             row_by_row: false,
+            is_deferrable: row.try_get_by("is_deferrable")?,
+            is_validated: row.try_get_by("is_validated")?,
+            matches_fully: row.try_get_by("matches_fully")?,
+            is_implied: false,
         };
         if row.try_get_by::<Option<String>, _>("partition_name")?.is_some() {
             let partition = name(&row, "partition_schema", "partition_name")?;
@@ -123,6 +144,39 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
         });
     }
     Ok(catalogue)
+}
+
+/// Fills in the columns and indexes of tables.
+async fn read_columns<C: ConnectionTrait>(
+    connection: &C,
+    catalogue: &mut Catalogue,
+) -> Result<(), database::Error> {
+    let mut tables: HashMap<TableName, &mut Table> =
+        catalogue.tables.iter_mut().map(|table| (table.name.clone(), table)).collect();
+    for row in query(connection, COLUMNS).await? {
+        let Some(table) = tables.get_mut(&name(&row, "schema", "name")?) else { continue };
+        let holds = match (row.try_get_by("is_text")?, row.try_get_by("is_whole")?) {
+            (true, _) => Holds::Text,
+            (_, true) => Holds::WholeNumbers,
+            _ => Holds::Other,
+        };
+        table.columns.push(Column {
+            name: row.try_get_by("column")?,
+            kind: row.try_get_by("kind")?,
+            is_nullable: row.try_get_by("is_nullable")?,
+            holds,
+        });
+    }
+    for row in query(connection, INDEXES).await? {
+        let Some(table) = tables.get_mut(&name(&row, "schema", "name")?) else { continue };
+        let columns: Vec<String> = row.try_get_by("columns")?;
+        table.indexes.push(Index {
+            columns: columns.into_iter().take_while(|column| !column.is_empty()).collect(),
+            is_unique: row.try_get_by("is_unique")?,
+            is_sorted: row.try_get_by("is_sorted")?,
+        });
+    }
+    Ok(())
 }
 
 /// What a deletion needs of the table and is not granted.

@@ -1,0 +1,189 @@
+//! Erasing in batches: each finds the end of its stretch of keys, then deletes between two values. One
+//! statement that looks for its own end reads, on PostgreSQL, the whole tenant for every batch.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use uuid::Uuid;
+
+use super::{
+    Plan, Step, StepKind,
+    gone::{self, Gone},
+    key::{self, Place},
+    stretch::{Only, Stretch, sql_of},
+};
+use crate::database;
+
+/// A tenant with fewer rows than this in a table has one range there.
+const WORTH_SPLITTING: i64 = 20_000;
+
+/// A stretch of a step's keys. `after` is exclusive, `until` inclusive; where there is none it is open.
+/// The texts are for this part alone to read, and good for as long as the plan is the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Where it begins.
+    pub after: Option<String>,
+    /// Where it ends.
+    pub until: Option<String>,
+}
+
+/// What one batch did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Rows erased from the step's table; 0 in a step that breaks a circle.
+    pub rows: i64,
+    /// Objects recorded in the outbox, each once.
+    pub objects: i64,
+    /// Their bytes, as the rows say.
+    pub bytes: i64,
+    /// What is left of the range; none where it is done.
+    pub rest: Option<Range>,
+}
+
+/// Splits a step into at most `lanes` ranges of about the same number of rows, which may be erased side
+/// by side. Reads an index only; a small tenant has one range.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn split<C: ConnectionTrait>(
+    connection: &C,
+    plan: &Plan,
+    step: usize,
+    tenant: Uuid,
+    lanes: usize,
+) -> Result<Vec<Range>, database::Error> {
+    let whole = vec![Range::default()];
+    let step = step_of(plan, step)?;
+    // More than one route cannot be told apart by keys.
+    let [route] = &step.routes[..] else { return Ok(whole) };
+    let stretch = Stretch { route, after: None, until: None };
+    if lanes < 2 || stretch.key().is_none() {
+        return Ok(whole);
+    }
+    let rows = count(connection, stretch, tenant, Some(WORTH_SPLITTING)).await?;
+    if rows < WORTH_SPLITTING {
+        return Ok(whole);
+    }
+    let rows = count(connection, stretch, tenant, None).await?;
+    let (mut ranges, mut after) = (Vec::with_capacity(lanes), None);
+    for lane in 1..lanes {
+        let end = u64::try_from(rows).unwrap_or_default() / lanes as u64 * lane as u64;
+        let Some(key) = key_at(connection, stretch, tenant, end).await? else { break };
+        let until = Some(Place { key: Some(key), ..Place::default() }.write());
+        ranges.push(Range { after, until: until.clone() });
+        after = until;
+    }
+    ranges.push(Range { after, until: None });
+    Ok(ranges)
+}
+
+/// Deletes up to about `rows` of the tenant's rows at the beginning of a range, and records the objects
+/// that they name in the outbox of `deletion`, all in the caller's transaction. Every row that goes is
+/// counted, once.
+///
+/// # Errors
+///
+/// [`database::Error`]; the caller rolls back. The root's step is refused: see [`super::delete_root`].
+pub async fn erase_batch(
+    transaction: &DatabaseTransaction,
+    plan: &Plan,
+    step: usize,
+    tenant: Uuid,
+    range: &Range,
+    rows: u64,
+    deletion: Uuid,
+) -> Result<Batch, database::Error> {
+    let step = step_of(plan, step)?;
+    let from = range.after.as_deref().map(Place::read).transpose()?.unwrap_or_default();
+    let until = range.until.as_deref().map(Place::read).transpose()?.and_then(|place| place.key);
+    let Some(route) = step.routes.get(from.route) else {
+        return Ok(Batch { rows: 0, objects: 0, bytes: 0, rest: None });
+    };
+    let open = Stretch { route, after: from.key.as_deref(), until: until.as_deref() };
+    let end = key_at(transaction, open, tenant, rows.max(1)).await?;
+    let stretch = Stretch { until: end.as_deref().or(open.until), ..open };
+    let gone = work(transaction, step, stretch, tenant, rows.max(1), deletion).await?;
+    // As many as were asked for: there may be more of them below the same stretch.
+    let is_full = !stretch.is_direct() && gone.rows >= rows.max(1);
+    let next = if is_full {
+        Some(from)
+    } else if end.is_some() && end != until {
+        Some(Place { key: end, ..from })
+    } else if from.route + 1 < step.routes.len() {
+        Some(Place::start(from.route + 1))
+    } else {
+        None
+    };
+    let is_erasing = step.kind == StepKind::Erase;
+    Ok(Batch {
+        rows: if is_erasing { i64::try_from(gone.rows).unwrap_or(i64::MAX) } else { 0 },
+        objects: gone.objects,
+        bytes: gone.bytes,
+        rest: next.map(|place| Range { after: Some(place.write()), until: range.until.clone() }),
+    })
+}
+
+async fn work(
+    transaction: &DatabaseTransaction,
+    step: &Step,
+    stretch: Stretch<'_>,
+    tenant: Uuid,
+    rows: u64,
+    deletion: Uuid,
+) -> Result<Gone, database::Error> {
+    let mut sql = sql_of(transaction.get_database_backend(), tenant);
+    match &step.kind {
+        StepKind::Erase => {
+            let condition = stretch.rows_of(&mut sql, step, Only::All, rows)?;
+            gone::delete(transaction, step, sql, &condition, deletion).await
+        }
+        StepKind::Break { column } => {
+            let condition = stretch.rows_of(&mut sql, step, Only::Set(column), rows)?;
+            gone::set_null(transaction, step, sql, column, &condition).await
+        }
+    }
+}
+
+/// The key of the row at a place in a stretch, counted from 1; none where the stretch is shorter, or has
+/// no order.
+async fn key_at<C: ConnectionTrait>(
+    connection: &C,
+    stretch: Stretch<'_>,
+    tenant: Uuid,
+    place: u64,
+) -> Result<Option<Vec<String>>, database::Error> {
+    let Some(columns) = stretch.key() else { return Ok(None) };
+    let mut sql = sql_of(connection.get_database_backend(), tenant);
+    let condition = stretch.condition(&mut sql)?;
+    let before = i64::try_from(place.saturating_sub(1)).unwrap_or(i64::MAX);
+    let text = format!(
+        "SELECT {} FROM {} WHERE {condition} ORDER BY {} LIMIT 1 OFFSET {}",
+        key::selected(sql.backend(), columns),
+        stretch.route.walked.quoted(),
+        key::list(columns),
+        sql.bind(before.into())
+    );
+    let row = connection.query_one_raw(sql.statement(&text)).await?;
+    row.map(|row| key::read(&row, columns)).transpose()
+}
+
+async fn count<C: ConnectionTrait>(
+    connection: &C,
+    stretch: Stretch<'_>,
+    tenant: Uuid,
+    limit: Option<i64>,
+) -> Result<i64, database::Error> {
+    let mut sql = sql_of(connection.get_database_backend(), tenant);
+    let mut some =
+        format!("SELECT 1 FROM {} WHERE {}", stretch.route.walked.quoted(), stretch.condition(&mut sql)?);
+    if let Some(limit) = limit {
+        some += &format!(" LIMIT {}", sql.bind(limit.into()));
+    }
+    gone::number(connection, sql, &format!("SELECT count(*) AS n FROM ({some}) s")).await
+}
+
+fn step_of(plan: &Plan, step: usize) -> Result<&Step, database::Error> {
+    let below_root = &plan.steps[..plan.steps.len().saturating_sub(1)];
+    below_root
+        .get(step)
+        .ok_or_else(|| database::Error::Refused(format!("no step {step} of the plan erases in batches")))
+}
