@@ -8,7 +8,10 @@ use thiserror::Error;
 
 use crate::{
     auth::{KeyError, KeySetSource, Keys},
-    deletion::certificate::{Signer, SignerError},
+    deletion::{
+        Limits,
+        certificate::{Signer, SignerError},
+    },
 };
 
 /// Where the environment keeps the secret. There is no option of that name: options show in the
@@ -72,6 +75,43 @@ pub struct CertificateOptions {
     /// `openssl genpkey -algorithm ed25519 -out FILE` writes it. Without it they are not signed
     #[arg(long, env = "CERTIFICATE_KEY_FILE")]
     certificate_key_file: Option<PathBuf>,
+}
+
+/// How tenants are erased.
+#[derive(Clone, Debug, Args)]
+pub struct ErasureOptions {
+    /// A deletion waits so long before it begins, and can be called off meanwhile, where its request does not
+    /// say
+    #[arg(long, env = "DELETION_GRACE", default_value = "0s", value_parser = duration)]
+    deletion_grace: Duration,
+    /// How long one of the transactions that erase rows is to take
+    #[arg(long, env = "DELETION_BATCH_TIME", default_value = "50ms", value_parser = duration)]
+    deletion_batch_time: Duration,
+    /// How many of these run side by side while nobody else uses the database; with others there is one, and it
+    /// rests as long as it works
+    #[arg(long, env = "DELETION_LANES", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    deletion_lanes: u8,
+    /// Erasing waits while a replica of the database is further behind; 0s: replicas do not matter
+    #[arg(long, env = "DELETION_MAX_REPLICA_LAG", default_value = "10s", value_parser = duration)]
+    deletion_max_replica_lag: Duration,
+}
+
+impl ErasureOptions {
+    /// How long a deletion waits.
+    #[must_use]
+    pub fn grace(&self) -> TimeDelta {
+        TimeDelta::from_std(self.deletion_grace).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// How large batches are, and how many.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            batch_time: self.deletion_batch_time,
+            lanes: self.deletion_lanes.into(),
+            max_replica_lag: Some(self.deletion_max_replica_lag).filter(|lag| !lag.is_zero()),
+        }
+    }
 }
 
 /// How long a silent session counts.

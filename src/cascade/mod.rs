@@ -8,6 +8,7 @@ mod gone;
 mod graph;
 mod key;
 mod plan;
+mod shim;
 mod stretch;
 mod sweep;
 mod walk;
@@ -18,6 +19,7 @@ pub use catalogue::TableName;
 pub use gap::{Gap, GapKind};
 pub(crate) use plan::hex;
 pub use plan::{Plan, Step, StepKind};
+pub use shim::*;
 pub use sweep::{Sweep, delete_root, remaining, sweep};
 pub use walk::{Erased, Erasure, Objects, count, erase, lock, objects, see_all};
 
@@ -31,7 +33,7 @@ use crate::database;
 /// # Errors
 ///
 /// [`database::Error`] when the catalogue cannot be read.
-pub async fn plan<C: ConnectionTrait>(connection: &C) -> Result<Plan, database::Error> {
+pub async fn plan<C: ConnectionTrait>(connection: &C, _: &Settings) -> Result<Plan, database::Error> {
     let catalogue = catalogue::read(connection).await?;
     let mut plan = graph::plan(&catalogue);
     walk::find_slow_paths(connection, &catalogue, &mut plan).await?;

@@ -50,6 +50,14 @@ pub enum StepKind {
     },
 }
 
+impl Step {
+    /// Whether it deletes rows.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.kind == StepKind::Erase
+    }
+}
+
 impl Plan {
     /// Whether the gateway sees all rows of its own table of this name.
     #[must_use]

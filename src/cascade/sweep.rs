@@ -1,6 +1,6 @@
 //! The end of an erasure: what came in behind the batches goes too, and nothing remains.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
 use super::{
@@ -40,7 +40,7 @@ pub async fn remaining<C: ConnectionTrait>(
 ) -> Result<Vec<(TableName, i64)>, database::Error> {
     let mut tables = Vec::new();
     for step in plan.below_root() {
-        let rows = some(connection, step, tenant, limit, "").await?;
+        let rows = some(connection, step, tenant, limit).await?;
         if rows > 0 {
             tables.push((step.table.clone(), rows));
         }
@@ -61,12 +61,11 @@ pub async fn sweep(
     limit: i64,
     deletion: Uuid,
 ) -> Result<Sweep, database::Error> {
-    let is_postgres = transaction.get_database_backend() == DbBackend::Postgres;
-    let lock = if is_postgres { " FOR UPDATE" } else { "" };
     let mut left = limit;
-    // Parents first: nothing can come to refer to a row that is held.
-    for step in plan.below_root().rev() {
-        left -= some(transaction, step, tenant, left + 1, lock).await?;
+    // A row that comes in below another's while this goes on keeps that from being deleted: an error, and
+    // not an orphan.
+    for step in plan.below_root() {
+        left -= some(transaction, step, tenant, left + 1).await?;
         if left < 0 {
             return Ok(Sweep::TooMany);
         }
@@ -99,19 +98,18 @@ pub async fn delete_root(
     Ok(gone.rows > 0)
 }
 
-/// Rows of the tenant in a step's table, up to `limit`; `lock` follows the query for them.
+/// Rows of the tenant in a step's table, up to `limit`.
 async fn some<C: ConnectionTrait>(
     connection: &C,
     step: &Step,
     tenant: Uuid,
     limit: i64,
-    lock: &str,
 ) -> Result<i64, database::Error> {
     let mut sql = sql_of(connection.get_database_backend(), tenant);
     let limit = sql.bind(limit.into());
     let (table, condition) = (step.table.quoted(), &step.condition);
     let text = format!(
-        "SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}{lock}) s"
+        "SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}) s"
     );
     gone::number(connection, sql, &text).await
 }

@@ -55,10 +55,10 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
     }
     lock_tenant(&transaction, tenant, Strictness::Writers).await.map_err(held)?;
     // From here on nobody can add a row.
-    let Sweep::Done(swept) = cascade::sweep(&transaction, &plan, tenant, STRAGGLERS, id).await? else {
+    let Sweep::Done { tables, .. } = cascade::sweep(&transaction, &plan, tenant, STRAGGLERS, id).await? else {
         return again(erasure, "more rows came in than are swept up at the end");
     };
-    for (table, rows) in &swept {
+    for (table, rows) in &tables {
         journal::erased(&transaction, id, table, *rows).await?;
     }
     faults::point("closing.swept");
@@ -72,8 +72,11 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
         return Err(Obstacle::RowsRemain(table.to_string()));
     }
     faults::point("closing.proven");
-    let root = cascade::delete_root(&transaction, &plan, tenant).await?;
-    journal::erased(&transaction, id, &plan.root().table, root).await?;
+    if cascade::delete_root(&transaction, &plan, tenant).await?
+        && let Some(root) = plan.steps.last()
+    {
+        journal::erased(&transaction, id, &root.table, 1).await?;
+    }
     record(erasure, &transaction).await?;
     faults::point("closing.recorded");
     // Nobody else has taken over, and nobody need any more.

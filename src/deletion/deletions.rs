@@ -10,7 +10,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 use super::{
     Deletion, Error, Refusal, Request, Status,
     certificate::FinalMonth,
-    entry::{Entry, Strictness, lock_tenant, patiently},
+    entry::{Entry, Patience, Strictness, lock_tenant},
     journal::{self, Change, New},
     store,
 };
@@ -82,12 +82,15 @@ impl Deletions {
     /// [`Error`], with nothing changed.
     pub async fn delete(&self, request: &Request, subject: &str) -> Result<Deletion, Error> {
         check(request)?;
-        let outcome = patiently(request.tenant, async || self.attempt(request, subject).await).await;
-        let deletion = match outcome {
-            Ok(deletion) => deletion,
-            Err(error) => return Err(self.entry.explain(request.tenant, error).await),
-        };
-        Ok(self.wait_for(deletion).await)
+        let mut patience = Patience::new();
+        loop {
+            let outcome = self.attempt(request, subject).await;
+            match patience.settle(outcome).await {
+                Some(Ok(deletion)) => return Ok(self.wait_for(deletion).await),
+                Some(Err(error)) => return Err(self.entry.explain(request.tenant, error).await),
+                None => {}
+            }
+        }
     }
 
     /// Waits until a deletion that is under way has ended or stopped, or [`WAIT`] is over.

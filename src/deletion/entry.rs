@@ -1,6 +1,6 @@
 //! The step into erasing: from here on the tenant's rows go, and nobody adds any.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
@@ -180,26 +180,35 @@ pub(super) async fn lock_tenant(
     Ok(row.map(|row| row.try_get_by("name")).transpose()?)
 }
 
-/// Tries again while others are in the way; in the end refuses as busy.
-pub(super) async fn patiently<T>(
-    tenant: Uuid,
-    mut attempt: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let (mut wait, begun) = (BACKOFF, tokio::time::Instant::now());
-    for number in 1..=ATTEMPTS {
-        match attempt().await {
-            Err(Error::Database(database::Error::Contention(_) | database::Error::Duplicate(_)))
-                if number < ATTEMPTS && begun.elapsed() < PATIENCE =>
+/// How often and how long work is tried that others may be in the way of.
+#[derive(Debug)]
+pub(super) struct Patience {
+    attempts: u32,
+    begun: Instant,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { attempts: 0, begun: Instant::now() }
+    }
+
+    /// What to do after an attempt: waits and returns nothing where it should be made again. In the end
+    /// what others were in the way of is refused as busy.
+    pub(super) async fn settle<T>(&mut self, outcome: Result<T, Error>) -> Option<Result<T, Error>> {
+        use database::Error as Cause;
+        self.attempts += 1;
+        match outcome {
+            Err(Error::Database(Cause::Contention(_) | Cause::Duplicate(_)))
+                if self.attempts < ATTEMPTS && self.begun.elapsed() < PATIENCE =>
             {
-                tokio::time::sleep(wait).await;
-                wait *= 2;
+                tokio::time::sleep(BACKOFF * (1 << (self.attempts - 1))).await;
+                None
             }
-            Err(Error::Database(database::Error::Contention(reason))) => {
-                tracing::warn!(%tenant, reason, "gave up: others were in the way");
-                return Err(Refusal::Busy.into());
+            Err(Error::Database(Cause::Contention(reason))) => {
+                tracing::warn!(reason, "gave up: others were in the way");
+                Some(Err(Refusal::Busy.into()))
             }
-            outcome => return outcome,
+            outcome => Some(outcome),
         }
     }
-    Err(Refusal::Busy.into())
 }

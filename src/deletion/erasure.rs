@@ -1,10 +1,14 @@
 //! One deletion's work, step by step: rows in short transactions, their objects beside them, and the end.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use futures_util::future::{try_join, try_join_all};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::{sync::watch, time::Instant};
@@ -12,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     BlockCode, Deletion, Status, Tools, closing, deletions,
-    entry::{self, Entry, Strictness},
+    entry::{self, Entry, Patience, Strictness},
     journal::{self, Change},
     objects,
     obstacle::Obstacle,
@@ -36,6 +40,24 @@ const TRIES: u32 = 5;
 const BACKOFF: Duration = Duration::from_millis(50);
 /// Between two looks whether a replica has caught up.
 const LAG_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a deletion may keep its place.
+#[derive(Debug)]
+pub(super) struct Turn {
+    begun: Instant,
+    length: Duration,
+    others_wait: Arc<AtomicBool>,
+}
+
+impl Turn {
+    pub(super) fn new(length: Duration, others_wait: Arc<AtomicBool>) -> Self {
+        Self { begun: Instant::now(), length, others_wait }
+    }
+
+    fn is_over(&self) -> bool {
+        self.others_wait.load(Ordering::Relaxed) && self.begun.elapsed() > self.length
+    }
+}
 
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +105,13 @@ impl<'a> Erasure<'a> {
         Self { tools, entry, lease, deletion, traffic, size: Size::new(&tools.limits), is_hindered, reopened: AtomicU32::new(0) }
     }
 
-    /// Works until the deletion has ended, or `is_over`.
-    pub(super) async fn run(mut self, is_over: &(impl Fn() -> bool + Sync)) -> Result<Outcome, Obstacle> {
+    /// Works until the deletion has ended, or the turn is over.
+    pub(super) async fn run(mut self, turn: &Turn) -> Result<Outcome, Obstacle> {
         loop {
             match self.phase() {
                 Status::Scheduled => self.enter().await?,
                 Status::Exporting | Status::Erasing => {
-                    if self.erase(is_over).await? == Rows::Paused {
+                    if self.erase(turn).await? == Rows::Paused {
                         return Ok(Outcome::Paused);
                     }
                     self.become_status(Status::Verifying).await?;
@@ -113,26 +135,14 @@ impl<'a> Erasure<'a> {
 
     /// Ends a grace period.
     async fn enter(&mut self) -> Result<(), Obstacle> {
-        let (tenant, id) = (self.deletion.tenant, self.deletion.id);
-        let strictness = if self.deletion.is_forced { Strictness::Row } else { Strictness::Writers };
-        let now = self.entry.now();
-        let outcome = entry::patiently(tenant, async || {
-            let transaction = self.entry.begin().await?;
-            entry::lock_tenant(&transaction, tenant, strictness).await?;
-            faults::point("entry.locked");
-            self.entry.settled_plan(&transaction, tenant).await?;
-            let usage = self.entry.mark(&transaction, tenant, self.deletion.is_forced).await?;
-            faults::point("entry.marked");
-            let among = [self.deletion.status];
-            let begun = deletions::begun(&transaction, id, now, usage.as_ref(), &among).await?;
-            faults::point("entry.recorded");
-            if begun && self.lease.holds(&transaction, self.entry.now()).await? {
-                transaction.commit().await.map_err(database::Error::from)?;
-                return Ok(true);
+        let (tenant, now) = (self.deletion.tenant, self.entry.now());
+        let mut patience = Patience::new();
+        let outcome = loop {
+            let outcome = self.try_enter(now).await;
+            if let Some(outcome) = patience.settle(outcome).await {
+                break outcome;
             }
-            Ok(false)
-        })
-        .await;
+        };
         match outcome {
             Ok(true) => {
                 faults::point("entry.committed");
@@ -141,10 +151,29 @@ impl<'a> Erasure<'a> {
                 self.deletion.started_at = Some(now);
                 Ok(())
             }
-            // Called off meanwhile, or taken over.
             Ok(false) => Err(Obstacle::LeaseLost),
             Err(error) => Err(self.entry.explain(tenant, error).await.into()),
         }
+    }
+
+    /// Whether it was stepped into; not when it was called off meanwhile, or taken over.
+    async fn try_enter(&self, now: DateTime<Utc>) -> Result<bool, entry::Error> {
+        let (tenant, is_forced) = (self.deletion.tenant, self.deletion.is_forced);
+        let transaction = self.entry.begin().await?;
+        let strictness = if is_forced { Strictness::Row } else { Strictness::Writers };
+        entry::lock_tenant(&transaction, tenant, strictness).await?;
+        faults::point("entry.locked");
+        self.entry.settled_plan(&transaction, tenant).await?;
+        let usage = self.entry.mark(&transaction, tenant, is_forced).await?;
+        faults::point("entry.marked");
+        let among = [self.deletion.status];
+        let begun = deletions::begun(&transaction, self.deletion.id, now, usage.as_ref(), &among).await?;
+        faults::point("entry.recorded");
+        if begun && self.lease.holds(&transaction, self.entry.now()).await? {
+            transaction.commit().await.map_err(database::Error::from)?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     async fn become_status(&mut self, status: Status) -> Result<(), Obstacle> {
@@ -162,7 +191,7 @@ impl<'a> Erasure<'a> {
     }
 
     /// Erases rows and objects.
-    async fn erase(&mut self, is_over: &(impl Fn() -> bool + Sync)) -> Result<Rows, Obstacle> {
+    async fn erase(&mut self, turn: &Turn) -> Result<Rows, Obstacle> {
         let plan = self.adopted_plan().await?;
         let (told, hears) = watch::channel(Rows::Going);
         let this = &*self;
@@ -170,7 +199,7 @@ impl<'a> Erasure<'a> {
             let mut outcome = Rows::Gone;
             // The last step is the tenant itself.
             for step in this.deletion.steps_done..plan.steps.len().saturating_sub(1) {
-                outcome = this.step(&plan, step, is_over).await?;
+                outcome = this.step(&plan, step, turn).await?;
                 if outcome == Rows::Paused {
                     break;
                 }
@@ -216,7 +245,7 @@ impl<'a> Erasure<'a> {
         &self,
         plan: &Plan,
         step: usize,
-        is_over: &(impl Fn() -> bool + Sync),
+        turn: &Turn,
     ) -> Result<Rows, Obstacle> {
         let (tenant, id) = (self.deletion.tenant, self.deletion.id);
         let mut ranges = journal::ranges(&self.tools.database.connection, id, step).await?;
@@ -235,7 +264,7 @@ impl<'a> Erasure<'a> {
                 self.commit(transaction).await?;
             }
         }
-        let lanes = ranges.into_iter().map(|(lane, range)| self.lane(plan, step, lane, range, is_over));
+        let lanes = ranges.into_iter().map(|(lane, range)| self.lane(plan, step, lane, range, turn));
         if try_join_all(lanes).await?.contains(&Rows::Paused) {
             return Ok(Rows::Paused);
         }
@@ -254,11 +283,11 @@ impl<'a> Erasure<'a> {
         step: usize,
         lane: i32,
         mut range: Range,
-        is_over: &(impl Fn() -> bool + Sync),
+        turn: &Turn,
     ) -> Result<Rows, Obstacle> {
         let mut tries = 0;
         loop {
-            if is_over() {
+            if turn.is_over() {
                 return Ok(Rows::Paused);
             }
             self.wait_for_replicas().await?;

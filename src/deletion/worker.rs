@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Bell, Block, BlockCode, Deletion, Limits, Status,
+    Bell, Block, Deletion, Limits, Status,
     certificate::Signer,
     entry::Entry,
-    erasure::{Erasure, Outcome},
+    erasure::{Erasure, Outcome, Turn},
     journal,
     obstacle::Obstacle,
     pace::Traffic,
@@ -145,7 +145,7 @@ impl Worker {
             let Some(lease) = self.lease(id).await? else { continue };
             let (worker, others_wait) = (self.clone(), turns.others_wait.clone());
             let stop = shutdown.child_token();
-            let task = turns.tasks.spawn(async move { worker.turn(id, lease, &others_wait, stop).await });
+            let task = turns.tasks.spawn(async move { worker.turn(id, lease, Turn::new(TURN, others_wait), stop).await });
             turns.running.insert(task.id(), id);
         }
         Ok(())
@@ -158,12 +158,10 @@ impl Worker {
     }
 
     /// One deletion's turn: to its end, to an obstacle, or until others have waited for long.
-    async fn turn(&self, id: Uuid, lease: Lease, others_wait: &AtomicBool, stop: CancellationToken) {
+    async fn turn(&self, id: Uuid, lease: Lease, turn: Turn, stop: CancellationToken) {
         faults::point("turn.leased");
         let heart = tokio::spawn(beat(self.tools.clone(), self.holder, lease.clone(), stop.clone()));
-        let begun = Instant::now();
-        let is_over = || others_wait.load(Ordering::Relaxed) && begun.elapsed() > TURN;
-        let outcome = stop.run_until_cancelled(self.work(id, &lease, &is_over)).await;
+        let outcome = stop.run_until_cancelled(self.work(id, &lease, &turn)).await;
         heart.abort();
         match outcome {
             Some(Ok(Outcome::Ended)) => {
@@ -180,12 +178,7 @@ impl Worker {
         }
     }
 
-    async fn work(
-        &self,
-        id: Uuid,
-        lease: &Lease,
-        is_over: &(impl Fn() -> bool + Sync),
-    ) -> Result<Outcome, Obstacle> {
+    async fn work(&self, id: Uuid, lease: &Lease, turn: &Turn) -> Result<Outcome, Obstacle> {
         let Some(deletion) = store::by_ids(&self.tools.database, &[id]).await?.pop() else {
             return Ok(Outcome::Paused);
         };
@@ -196,7 +189,7 @@ impl Worker {
             clock: tools.clock.clone(),
             cascade: tools.cascade.clone(),
         };
-        Erasure::new(tools, &self.traffic, entry, lease, deletion).run(is_over).await
+        Erasure::new(tools, &self.traffic, entry, lease, deletion).run(turn).await
     }
 
     async fn give_back(&self, lease: &Lease) {

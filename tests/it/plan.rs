@@ -44,7 +44,7 @@ async fn deletion(app: &TestApp, tenant: Uuid) -> Uuid {
 }
 
 async fn plan(app: &TestApp) -> Plan {
-    let plan = cascade::plan(&app.database.connection).await.expect("a plan");
+    let plan = cascade::plan(&app.database.connection, &cascade::Settings::default()).await.expect("a plan");
     assert_eq!(plan.gaps, []);
     plan
 }
