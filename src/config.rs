@@ -28,8 +28,10 @@ pub struct DatabaseOptions {
 /// Where objects are kept.
 #[derive(Clone, Debug, Args)]
 pub struct StorageOptions {
-    /// Address of the object storage for recordings and files: <file:///DIRECTORY> [default: the
-    /// directory tenant-gateway-objects beside the database file]
+    /// Address of the object storage for recordings and files: <file:///DIRECTORY> or
+    /// <s3://BUCKET/PREFIX>, which reads `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP` [default: the directory tenant-gateway-objects beside
+    /// the database file]
     #[arg(long, env = "STORAGE_URL")]
     pub storage_url: Option<String>,
 }
@@ -86,7 +88,9 @@ pub enum ConfigError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// There is no place beside the database.
-    #[error("--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects")]
+    #[error(
+        "--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects or s3://BUCKET"
+    )]
     NoStorage,
 }
 
