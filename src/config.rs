@@ -34,8 +34,10 @@ pub struct DatabaseOptions {
 /// Where objects are kept.
 #[derive(Clone, Debug, Args)]
 pub struct StorageOptions {
-    /// Address of the object storage for recordings and files: <file:///DIRECTORY> [default: the
-    /// directory tenant-gateway-objects beside the database file]
+    /// Address of the object storage for recordings and files: <file:///DIRECTORY> or
+    /// <s3://BUCKET/PREFIX>, which reads `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP` [default: the directory tenant-gateway-objects beside
+    /// the database file]
     #[arg(long, env = "STORAGE_URL")]
     pub storage_url: Option<String>,
 }
@@ -141,7 +143,9 @@ pub enum ConfigError {
     #[error(transparent)]
     Signer(#[from] SignerError),
     /// There is no place beside the database.
-    #[error("--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects")]
+    #[error(
+        "--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects or s3://BUCKET"
+    )]
     NoStorage,
 }
 
