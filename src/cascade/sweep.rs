@@ -108,8 +108,6 @@ async fn some<C: ConnectionTrait>(
     let mut sql = sql_of(connection.get_database_backend(), tenant);
     let limit = sql.bind(limit.into());
     let (table, condition) = (step.table.quoted(), &step.condition);
-    let text = format!(
-        "SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}) s"
-    );
+    let text = format!("SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}) s");
     gone::number(connection, sql, &text).await
 }
