@@ -19,7 +19,7 @@ fn code(file: &str, trusted: Option<&PublicKey>) -> &'static str {
 }
 
 fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(text))
 }
 
 /// A file with this document, its right digest, and a signature of another document.
@@ -194,6 +194,9 @@ fn a_document_is_read_only_as_it_is_written() {
         assert_eq!(code(&signed(&forged), None), "NOT_A_CERTIFICATE", "{instead}");
         Facts::read(&forged).expect_err(instead);
     }
+    let later =
+        Facts::read(r#"{"format":"tenant-gateway/deletion-certificate/2"}"#).expect_err("a later format");
+    assert!(later.to_string().contains("format is not"), "{later}");
     assert_eq!(Facts::read(&genuine).map(|facts| document(&facts)), Ok(genuine));
 }
 
