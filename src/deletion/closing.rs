@@ -7,7 +7,7 @@ use super::{
     Certificate, Status, Tools,
     certificate::{self, Facts},
     entry::{Strictness, lock_tenant},
-    erasure::Erasure,
+    erasure::{Erasure, MOST_REOPENED},
     journal::{self, Change},
     objects,
     obstacle::Obstacle,
@@ -23,8 +23,6 @@ const CLOSING: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeou
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// More late rows than these are erased in batches again.
 const STRAGGLERS: i64 = 1_000;
-/// So often it goes back to erasing before writers are said to be in the way.
-const MOST_REOPENED: u32 = 5;
 /// Certificates that one round writes to storage.
 const ROUND: u64 = 100;
 

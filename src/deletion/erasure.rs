@@ -36,6 +36,11 @@ const BATCH: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout 
 /// The log is not copied into the database while a commit waits for it, but between batches.
 const NO_CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 0";
 
+/// So often in one turn erasing begins anew before writers are said to be in the way.
+pub(super) const MOST_REOPENED: u32 = 5;
+/// Rows that remain are counted up to so many.
+const MANY: i64 = 1_000;
+
 /// How long a deletion may keep its place.
 #[derive(Debug)]
 pub(super) struct Turn {
@@ -185,6 +190,7 @@ impl<'a> Erasure<'a> {
         let mut change = Change::new(&transaction).into_status(status);
         if status == Status::Erasing {
             change = change.set("steps_done", 0);
+            journal::forget_ranges(&transaction, self.deletion.id).await?;
             self.deletion.steps_done = 0;
         }
         change.apply(&transaction, self.deletion.id, &Status::OPEN).await?;
@@ -194,16 +200,43 @@ impl<'a> Erasure<'a> {
         Ok(())
     }
 
-    /// Erases rows and objects.
+    /// Erases rows and objects. Where a foreign key is in the way, rows have come in behind the batches, or a
+    /// table has: it begins anew with the tables as they are then.
     async fn erase(&mut self, turn: &Turn) -> Result<Rows, Obstacle> {
-        let plan = self.adopted_plan().await?;
+        let mut left = None;
+        loop {
+            let plan = self.adopted_plan().await?;
+            match self.erase_all(&plan, turn).await {
+                Err(Obstacle::ForeignKey(reason)) if self.reopen() <= MOST_REOPENED => {
+                    tracing::info!(deletion = %self.id(), reason, "a foreign key is in the way; erasing anew");
+                    let remaining = cascade::remaining(
+                        &self.tools.database.connection,
+                        &plan,
+                        self.deletion.tenant,
+                        MANY,
+                    )
+                    .await?;
+                    match remaining.first() {
+                        // Nothing went, and nothing came.
+                        Some((table, _)) if left.as_ref() == Some(&remaining) => {
+                            return Err(Obstacle::RowsRemain(table.to_string()));
+                        }
+                        _ => left = Some(remaining),
+                    }
+                    self.become_status(Status::Erasing).await?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn erase_all(&self, plan: &Plan, turn: &Turn) -> Result<Rows, Obstacle> {
         let (told, hears) = watch::channel(Rows::Going);
-        let this = &*self;
         let erasing = async {
             let mut outcome = Rows::Gone;
             // The last step is the tenant itself.
-            for step in this.deletion.steps_done..plan.steps.len().saturating_sub(1) {
-                outcome = rows::erase(this, &plan, step, turn).await?;
+            for step in self.deletion.steps_done..plan.steps.len().saturating_sub(1) {
+                outcome = rows::erase(self, plan, step, turn).await?;
                 if outcome == Rows::Paused {
                     break;
                 }
@@ -211,7 +244,7 @@ impl<'a> Erasure<'a> {
             told.send_replace(outcome);
             Ok(outcome)
         };
-        let (rows, ()) = try_join(erasing, objects::remove(this, hears)).await?;
+        let (rows, ()) = try_join(erasing, objects::remove(self, hears)).await?;
         Ok(rows)
     }
 

@@ -266,6 +266,15 @@ pub(super) async fn ranges<C: ConnectionTrait>(
     Ok(rows.iter().map(read).collect::<Result<_, DbErr>>()?)
 }
 
+/// Forgets how far each step has come.
+pub(super) async fn forget_ranges<C: ConnectionTrait>(transaction: &C, deletion: Uuid) -> Result<(), Error> {
+    let mut sql = Sql::new(transaction.get_database_backend());
+    let text =
+        format!("DELETE FROM tenant_deletion_ranges WHERE deletion_id = {}", sql.bind(deletion.into()));
+    transaction.execute_raw(sql.statement(&text)).await?;
+    Ok(())
+}
+
 /// Writes down how far one lane has come with its stretch; none left: it is done.
 pub(super) async fn advance<C: ConnectionTrait>(
     transaction: &C,
