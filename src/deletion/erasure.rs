@@ -33,8 +33,6 @@ use crate::{
 /// A batch neither waits nor works for long. What the server loses of it in a crash is done again.
 const BATCH: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '2s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL synchronous_commit = off";
-/// The log is not copied into the database while a commit waits for it, but between batches.
-const NO_CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 0";
 
 /// So often in one turn erasing begins anew before writers are said to be in the way.
 pub(super) const MOST_REOPENED: u32 = 5;
@@ -280,10 +278,10 @@ impl<'a> Erasure<'a> {
 
     /// A short transaction of this deletion.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Obstacle> {
-        let transaction = self.tools.database.begin().await?;
-        let settings =
-            if self.tools.database.backend() == DbBackend::Postgres { BATCH } else { NO_CHECKPOINT };
-        transaction.execute_unprepared(settings).await?;
+        let transaction = self.tools.database.begin_without_checkpoint().await?;
+        if self.tools.database.backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(BATCH).await?;
+        }
         cascade::see_all(&transaction).await?;
         Ok(transaction)
     }
@@ -301,6 +299,7 @@ impl<'a> Erasure<'a> {
             return Err(Obstacle::LeaseLost);
         }
         transaction.commit().await?;
+        self.traffic.done();
         if was_hindered {
             self.is_hindered.store(false, Ordering::Relaxed);
         }

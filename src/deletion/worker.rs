@@ -207,7 +207,7 @@ impl Worker {
 
     /// Writes down what is in the way, and when it is tried again.
     async fn hinder(&self, id: Uuid, lease: &Lease, obstacle: Obstacle) {
-        tracing::warn!(deletion = %id, %obstacle, "a deletion has met an obstacle");
+        tracing::warn!(deletion = %id, ?obstacle, "a deletion has met an obstacle");
         self.tools.metrics.obstacles.inc();
         let written = async {
             let transaction = self.tools.database.begin().await?;

@@ -12,6 +12,7 @@ mod contract;
 mod deletion;
 mod forgeries;
 mod gaps;
+mod grace;
 mod http;
 mod keeping;
 mod key_sets;
