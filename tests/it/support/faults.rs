@@ -24,6 +24,7 @@ struct Faults {
     is_cut: bool,
     is_not_found: bool,
     ignores_prefixes: bool,
+    page: Option<usize>,
     kept: Vec<String>,
     unknown: Vec<String>,
     requests: Vec<String>,
@@ -94,6 +95,11 @@ impl FaultProxy {
         self.faults().ignores_prefixes = true;
     }
 
+    /// The server lists at most `n` objects or versions a page, however many it is asked for.
+    pub fn small_pages(&self, n: usize) {
+        self.faults().page = Some(n);
+    }
+
     /// All is well again.
     pub fn heal(&self) {
         let requests = std::mem::take(&mut self.faults().requests);
@@ -119,6 +125,7 @@ struct Fate {
     is_cut: bool,
     is_not_found: bool,
     ignores_prefixes: bool,
+    page: Option<usize>,
     kept: Vec<String>,
 }
 
@@ -141,6 +148,7 @@ impl Way {
             is_cut: faults.is_cut,
             is_not_found: faults.is_not_found,
             ignores_prefixes: faults.ignores_prefixes,
+            page: faults.page,
             kept: faults.kept.clone(),
         }
     }
@@ -163,10 +171,7 @@ async fn pass(
     if is_bulk && !body.windows(8).any(|window| window == b"<Object>") {
         return answer(StatusCode::OK, format!("<DeleteResult>{errors}</DeleteResult>"));
     }
-    let mut query = uri.query().unwrap_or_default().to_owned();
-    if fate.ignores_prefixes {
-        query = query.split('&').filter(|pair| !pair.starts_with("prefix=")).collect::<Vec<_>>().join("&");
-    }
+    let query = changed_query(uri.query().unwrap_or_default(), &fate);
     // The body may be another one now.
     for name in ["content-length", "content-md5"] {
         headers.remove(name);
@@ -187,6 +192,21 @@ async fn pass(
     answer(status, format!("<DeleteResult>{errors}</DeleteResult>"))
 }
 
+fn changed_query(query: &str, fate: &Fate) -> String {
+    let mut pairs = Vec::new();
+    for pair in query.split('&') {
+        match pair.split_once('=') {
+            Some(("prefix", _)) if fate.ignores_prefixes => {}
+            Some(("max-keys", asked)) => {
+                let asked = asked.parse().expect("a number");
+                pairs.push(format!("max-keys={}", fate.page.map_or(asked, |page| page.min(asked))));
+            }
+            _ => pairs.push(pair.to_owned()),
+        }
+    }
+    pairs.join("&")
+}
+
 /// The order to delete without the objects that are kept, and what the answer says of those; of all,
 /// when they are not found.
 fn held_back(body: &[u8], fate: &Fate) -> (Bytes, String) {
@@ -203,7 +223,9 @@ fn held_back(body: &[u8], fate: &Fate) -> (Bytes, String) {
         } else {
             continue;
         };
-        errors += &format!("<Error><Key>{key}</Key><Code>{code}</Code><Message>as told</Message></Error>");
+        for part in ["<Error><Key>", key, "</Key><Code>", code, "</Code><Message>as told</Message></Error>"] {
+            errors.push_str(part);
+        }
     }
     (passed.into(), errors)
 }

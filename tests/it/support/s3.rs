@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{ChildStdin, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::Once,
     time::{Duration, Instant},
 };
@@ -27,7 +27,7 @@ const OWNER: &str =
 /// A server, gone when this is dropped or the tests end, however they do.
 pub struct S3 {
     pub address: SocketAddr,
-    _alive: ChildStdin,
+    shell: Child,
 }
 
 /// A bucket of one test, as the platform's own services use it: without the gateway.
@@ -61,20 +61,19 @@ impl S3 {
         drop(listener);
         // The shell reads until this process is gone, whatever ended it.
         let script = r#""$0" -H 127.0.0.1 -p "$1" >/dev/null 2>&1 </dev/null & read -r _; kill $!"#;
-        let mut child = Command::new("sh")
+        let shell = Command::new("sh")
             .args(["-c", script])
             .arg(program)
             .arg(address.port().to_string())
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let alive = child.stdin.take().expect("a pipe");
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             assert!(start.elapsed() < DEADLINE, "moto_server does not answer at {address}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Some(Self { address, _alive: alive })
+        Some(Self { address, shell })
     }
 
     /// A new, empty bucket.
@@ -83,6 +82,13 @@ impl S3 {
         let bucket = Bucket { name, address: self.address, client: client() };
         bucket.ask(Method::PUT, "", "").await;
         bucket
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
     }
 }
 
