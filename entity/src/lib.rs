@@ -19,6 +19,8 @@ pub mod sessions;
 pub mod sip_trunks;
 pub mod squad_members;
 pub mod squads;
+pub mod tenant_deletion_objects;
+pub mod tenant_deletion_ranges;
 pub mod tenant_deletion_tables;
 pub mod tenant_deletions;
 pub mod tenants;

@@ -44,9 +44,62 @@ pub struct Model {
     /// SHA-256 of the input that came with the key.
     #[sea_orm(column_type = "Text", nullable)]
     pub input_digest: Option<String>,
+    /// When erasing is to begin; none in a record of a gateway that erased at once.
+    pub scheduled_for: Option<DateTimeUtc>,
+    /// When it was called off.
+    pub canceled_at: Option<DateTimeUtc>,
+    /// Why it was called off.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub cancel_reason: Option<String>,
+    /// The kind of obstacle, while it is blocked: the codes of `DeletionBlockCode`, in lower case.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub block_code: Option<String>,
+    /// What is in the way and what to do about it.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub block_message: Option<String>,
+    /// The status to go on with.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub block_during: Option<String>,
+    /// When it stopped.
+    pub blocked_at: Option<DateTimeUtc>,
+    /// Steps of the plan that erasing has gone past.
+    pub steps_done: i32,
+    /// Attempts in a row that failed.
+    pub attempts: i32,
+    /// Before this instant nothing is tried again; none while nothing failed, or only a person can help.
+    pub next_attempt_at: Option<DateTimeUtc>,
+    /// The deletion after which the tenant came back.
+    pub replay_of: Option<Uuid>,
+    /// The usage of its last month, as the certificate tells it, in JSON.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub final_usage: Option<String>,
+    /// Objects removed from storage.
+    pub objects_erased: i64,
+    /// Bytes of those objects.
+    pub bytes_erased: i64,
+    /// What it proves: canonical JSON.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub certificate: Option<String>,
+    /// SHA-256 of the certificate's bytes, in hexadecimal.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub certificate_sha256: Option<String>,
+    /// Ed25519 signature of the certificate, in base64.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub certificate_signature: Option<String>,
+    /// Names the key that signed.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub certificate_key_id: Option<String>,
+    /// When the certificate was written to object storage.
+    pub certificate_stored_at: Option<DateTimeUtc>,
     /// Rows erased, table by table.
     #[sea_orm(has_many)]
     pub tables: HasMany<super::tenant_deletion_tables::Entity>,
+    /// Where erasing stands.
+    #[sea_orm(has_many)]
+    pub ranges: HasMany<super::tenant_deletion_ranges::Entity>,
+    /// Objects still to be removed.
+    #[sea_orm(has_many)]
+    pub objects: HasMany<super::tenant_deletion_objects::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

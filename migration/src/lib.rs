@@ -4,11 +4,14 @@
 mod dialect;
 mod m20261123_000001_platform;
 mod m20261124_000002_usage;
+mod m20261124_000003_deletion;
 
 pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 use sea_orm_migration::{
     MigrationTrait,
-    sea_orm::{DatabaseTransaction, DbErr, DynIden, sea_query::IntoIden},
+    sea_orm::{
+        ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, DynIden, Statement, sea_query::IntoIden,
+    },
 };
 
 /// Where applied migrations are recorded.
@@ -20,7 +23,11 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261123_000001_platform::Migration), Box::new(m20261124_000002_usage::Migration)]
+        vec![
+            Box::new(m20261123_000001_platform::Migration),
+            Box::new(m20261124_000002_usage::Migration),
+            Box::new(m20261124_000003_deletion::Migration),
+        ]
     }
 
     fn migration_table_name() -> DynIden {
@@ -35,7 +42,19 @@ impl MigratorTrait for Migrator {
 /// When the database cannot be read, or holds a migration that this program does not know.
 pub async fn pending_tables(connection: &DatabaseTransaction) -> Result<Vec<&'static str>, DbErr> {
     let migrations = Migrator::get_migration_with_status_read_only(connection).await?;
-    let makes = [&m20261123_000001_platform::TABLES[..], &m20261124_000002_usage::TABLES];
+    let makes = [
+        &m20261123_000001_platform::TABLES[..],
+        &m20261124_000002_usage::TABLES,
+        &m20261124_000003_deletion::TABLES,
+    ];
     let pending = migrations.iter().zip(makes).filter(|(it, _)| it.status() == MigrationStatus::Pending);
     Ok(pending.flat_map(|(_, tables)| tables).copied().collect())
+}
+
+/// The schema that holds the tables, quoted: a trigger runs under its writer's search path, and on
+/// Citus on another node, so that its function must name every object in full.
+async fn current_schema<C: ConnectionTrait>(connection: &C) -> Result<String, DbErr> {
+    let sql = "SELECT quote_ident(current_schema()) AS schema";
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    row.ok_or_else(|| DbErr::Custom("the search path names no schema".to_owned()))?.try_get_by("schema")
 }

@@ -113,9 +113,8 @@ pub async fn erase_batch(
     } else {
         None
     };
-    let is_erasing = step.kind == StepKind::Erase;
     Ok(Batch {
-        rows: if is_erasing { i64::try_from(gone.rows).unwrap_or(i64::MAX) } else { 0 },
+        rows: if step.erases() { i64::try_from(gone.rows).unwrap_or(i64::MAX) } else { 0 },
         objects: gone.objects,
         bytes: gone.bytes,
         rest: next.map(|place| Range { after: Some(place.write()), until: range.until.clone() }),

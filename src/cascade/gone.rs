@@ -15,14 +15,6 @@ pub(super) struct Gone {
     pub(super) bytes: i64,
 }
 
-impl std::ops::AddAssign for Gone {
-    fn add_assign(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.objects += other.objects;
-        self.bytes += other.bytes;
-    }
-}
-
 /// Deletes the rows of the step's table for which `condition` holds, with the values bound in `sql`, and
 /// records the objects that they name.
 pub(super) async fn delete(

@@ -166,11 +166,7 @@ fn through(key: &ForeignKey, ways: &Ways) -> Way {
 
 /// Keys from a table to itself that can lead from one tenant to another, or that keep its rows from being
 /// erased together.
-fn self_references(
-    catalogue: &Catalogue,
-    members: &BTreeSet<TableName>,
-    ways: &Ways,
-) -> Vec<Gap> {
+fn self_references(catalogue: &Catalogue, members: &BTreeSet<TableName>, ways: &Ways) -> Vec<Gap> {
     // The tenant's column must refer to itself.
     let carries = |key: &ForeignKey, tenant: &String| {
         key.child_columns

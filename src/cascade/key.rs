@@ -57,9 +57,10 @@ impl Key {
     /// The shortest order that tells the rows of one tenant apart, who is told by the column `tenant`.
     pub(super) fn of(table: &Table, tenant: &str) -> Self {
         let unique: Vec<_> = table.indexes.iter().filter(|index| index.is_unique).collect();
-        let sorted = table.indexes.iter().filter(|index| {
-            index.is_sorted && index.columns.first().is_some_and(|column| column == tenant)
-        });
+        let sorted = table
+            .indexes
+            .iter()
+            .filter(|index| index.is_sorted && index.columns.first().is_some_and(|column| column == tenant));
         let prefixes = sorted.flat_map(|index| (0..index.columns.len()).map(|end| &index.columns[1..=end]));
         let tells_apart = |prefix: &&[String]| {
             prefix.iter().all(|name| table.column(name).is_none_or(|column| !column.is_nullable))
@@ -134,7 +135,8 @@ fn value(text: &str) -> Result<Value, database::Error> {
     Ok(match kind {
         Some('b') => {
             let digits = rest.as_bytes().chunks(2).map(std::str::from_utf8);
-            let bytes = digits.map(|pair| u8::from_str_radix(pair.ok()?, 16).ok()).collect::<Option<Vec<_>>>();
+            let bytes =
+                digits.map(|pair| u8::from_str_radix(pair.ok()?, 16).ok()).collect::<Option<Vec<_>>>();
             bytes.ok_or_else(unreadable)?.into()
         }
         Some('r') => rest.parse::<f64>().map_err(|_| unreadable())?.into(),

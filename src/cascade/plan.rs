@@ -50,7 +50,25 @@ pub enum StepKind {
     },
 }
 
+impl Step {
+    /// Whether the step deletes rows; one that does not makes others ready to be deleted.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.kind == StepKind::Erase
+    }
+}
+
 impl Plan {
+    /// The last step: the tenant's own row.
+    ///
+    /// # Panics
+    ///
+    /// Never: every plan has one.
+    #[must_use]
+    pub fn root(&self) -> &Step {
+        &self.steps[self.steps.len() - 1]
+    }
+
     /// Whether the gateway sees all rows of its own table of this name.
     #[must_use]
     pub fn sees(&self, table: &str) -> bool {
@@ -78,13 +96,13 @@ impl Plan {
 
     /// The steps that delete, `tenants` included.
     pub(super) fn erasing(&self) -> impl DoubleEndedIterator<Item = &Step> {
-        self.steps.iter().filter(|step| step.kind == StepKind::Erase)
+        self.steps.iter().filter(|step| step.erases())
     }
 
     /// The steps that delete rows that belong to a tenant.
     pub(super) fn below_root(&self) -> impl DoubleEndedIterator<Item = &Step> {
         let end = self.steps.len().saturating_sub(1);
-        self.steps[..end].iter().filter(|step| step.kind == StepKind::Erase)
+        self.steps[..end].iter().filter(|step| step.erases())
     }
 }
 

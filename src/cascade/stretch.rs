@@ -99,7 +99,10 @@ impl Stretch<'_> {
             let condition = self.condition(sql)?;
             let order = self.key().map(|key| format!(" ORDER BY {}", key::list(key))).unwrap_or_default();
             let (walked, only) = (self.route.walked.quoted(), only.on(&self.route.walked.quoted()));
-            return Ok(format!("SELECT {} FROM {walked} WHERE {condition}{only}{order}", selected.join(", ")));
+            return Ok(format!(
+                "SELECT {} FROM {walked} WHERE {condition}{only}{order}",
+                selected.join(", ")
+            ));
         };
         let parent_columns: Vec<_> = hop.parent_columns.iter().map(|column| quote(column)).collect();
         let parents = self.below(sql, above, &parent_columns, Only::All)?;
@@ -107,7 +110,9 @@ impl Stretch<'_> {
         if sql.backend() == DbBackend::Sqlite {
             let (selected, equal) = (of(selected, "c"), equal(hop, "c"));
             let only = only.on("c");
-            return Ok(format!("SELECT {selected} FROM ({parents}) p CROSS JOIN {child} c WHERE {equal}{only}"));
+            return Ok(format!(
+                "SELECT {selected} FROM ({parents}) p CROSS JOIN {child} c WHERE {equal}{only}"
+            ));
         }
         if !hop.is_indexed {
             let columns = list(&hop.columns, Some("c"));

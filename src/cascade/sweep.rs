@@ -3,25 +3,15 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 
-use super::{
-    Plan, Step, TableName,
-    gone::{self, Gone},
-    stretch::sql_of,
-};
+use super::{Plan, Step, TableName, gone, stretch::sql_of};
 use crate::database;
 
 /// What a sweep did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sweep {
-    /// Every row of the tenant but its own is gone.
-    Done {
-        /// Rows erased, by table, in the plan's order; tables without any are left out.
-        tables: Vec<(TableName, i64)>,
-        /// Objects recorded in the outbox.
-        objects: i64,
-        /// Their bytes.
-        bytes: i64,
-    },
+    /// Every row of the tenant but its own is gone: how many from each table, in the plan's order. Tables
+    /// without any are left out.
+    Done(Vec<(TableName, i64)>),
     /// More rows remain than may be swept; nothing was erased.
     TooMany,
 }
@@ -71,19 +61,18 @@ pub async fn sweep(
             return Ok(Sweep::TooMany);
         }
     }
-    let (mut tables, mut total) = (Vec::new(), Gone::default());
+    let mut tables = Vec::new();
     for step in plan.below_root().filter(|_| left < limit) {
         let sql = sql_of(transaction.get_database_backend(), tenant);
         let gone = gone::delete(transaction, step, sql, &step.condition, deletion).await?;
         if gone.rows > 0 {
             tables.push((step.table.clone(), i64::try_from(gone.rows).unwrap_or(i64::MAX)));
         }
-        total += gone;
     }
-    Ok(Sweep::Done { tables, objects: total.objects, bytes: total.bytes })
+    Ok(Sweep::Done(tables))
 }
 
-/// Deletes the tenant's own row, the last. Returns whether it was there.
+/// Deletes the tenant's own row, the last. Returns how many there were: 1, or 0 where it was gone.
 ///
 /// # Errors
 ///
@@ -92,11 +81,11 @@ pub async fn delete_root(
     transaction: &DatabaseTransaction,
     plan: &Plan,
     tenant: Uuid,
-) -> Result<bool, database::Error> {
-    let Some(root) = plan.steps.last() else { return Ok(false) };
+) -> Result<i64, database::Error> {
+    let root = plan.root();
     let sql = sql_of(transaction.get_database_backend(), tenant);
     let gone = gone::delete(transaction, root, sql, &root.condition, Uuid::nil()).await?;
-    Ok(gone.rows > 0)
+    Ok(i64::try_from(gone.rows).unwrap_or(i64::MAX))
 }
 
 /// Rows of the tenant in a step's table, up to `limit`; `lock` follows the query for them.
@@ -110,8 +99,7 @@ async fn some<C: ConnectionTrait>(
     let mut sql = sql_of(connection.get_database_backend(), tenant);
     let limit = sql.bind(limit.into());
     let (table, condition) = (step.table.quoted(), &step.condition);
-    let text = format!(
-        "SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}{lock}) s"
-    );
+    let text =
+        format!("SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}{lock}) s");
     gone::number(connection, sql, &text).await
 }

@@ -11,7 +11,13 @@ use tenant_gateway::cascade;
 use crate::support::{TestApp, on_both};
 
 /// Tables of the gateway itself; every other one is owned by a tenant, or is `tenants`.
-const OWN_TABLES: [&str; 3] = ["tenant_deletions", "tenant_deletion_tables", "gateway_leases"];
+const OWN_TABLES: [&str; 5] = [
+    "tenant_deletions",
+    "tenant_deletion_tables",
+    "tenant_deletion_ranges",
+    "tenant_deletion_objects",
+    "gateway_leases",
+];
 
 /// A table as a catalogue, or an entity, describes it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -51,6 +57,8 @@ fn entities(app: &TestApp) -> BTreeMap<String, Described> {
         table(&schema, entity::gateway_leases::Entity),
         table(&schema, entity::tenant_deletions::Entity),
         table(&schema, entity::tenant_deletion_tables::Entity),
+        table(&schema, entity::tenant_deletion_ranges::Entity),
+        table(&schema, entity::tenant_deletion_objects::Entity),
     ];
     statements
         .into_iter()
@@ -94,6 +102,8 @@ fn described(name: &str, statement: &TableCreateStatement, app: &TestApp) -> Des
     let mut primary_key: Vec<String> = match name {
         "tenants" | "tenant_deletions" => vec!["id".to_owned()],
         "tenant_deletion_tables" => vec!["deletion_id".to_owned(), "position".to_owned()],
+        "tenant_deletion_ranges" => vec!["deletion_id".to_owned(), "position".to_owned(), "lane".to_owned()],
+        "tenant_deletion_objects" => vec!["deletion_id".to_owned(), "storage_key".to_owned()],
         "gateway_leases" => vec!["name".to_owned()],
         "usage_quarter_hours" | "usage_days" => vec!["tenant_id".to_owned(), "starts_at".to_owned()],
         "usage_rebuilds" => vec!["tenant_id".to_owned()],

@@ -16,6 +16,7 @@ mod key_sets;
 mod lists;
 mod live;
 mod obstacles;
+mod plan;
 mod plans;
 mod playground;
 mod readme;

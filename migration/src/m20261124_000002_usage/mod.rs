@@ -4,10 +4,12 @@
 //! list of rebuilds, and its figures come from its calls until it is done.
 
 mod postgres;
-mod sqlite;
+pub(crate) mod sqlite;
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend, Statement};
+use sea_orm_migration::sea_orm::{ConnectionTrait, DbBackend};
+
+use crate::current_schema;
 
 /// Every table made here, parents first.
 pub(crate) const TABLES: [&str; 5] =
@@ -28,7 +30,7 @@ impl MigrationTrait for Migration {
         let connection = manager.get_connection();
         let statements = match manager.get_database_backend() {
             DbBackend::Sqlite => sqlite::up(),
-            _ => postgres::up(&schema(connection).await?),
+            _ => postgres::up(&current_schema(connection).await?),
         };
         for statement in statements {
             connection.execute_unprepared(&statement).await?;
@@ -40,19 +42,11 @@ impl MigrationTrait for Migration {
         let connection = manager.get_connection();
         let statements = match manager.get_database_backend() {
             DbBackend::Sqlite => sqlite::down(),
-            _ => postgres::down(&schema(connection).await?),
+            _ => postgres::down(&current_schema(connection).await?),
         };
         for statement in statements {
             connection.execute_unprepared(&statement).await?;
         }
         Ok(())
     }
-}
-
-/// The schema that holds the tables, quoted: a trigger runs under its writer's search path, and on
-/// Citus on another node, so that its function must name every object in full.
-async fn schema<C: ConnectionTrait>(connection: &C) -> Result<String, DbErr> {
-    let sql = "SELECT quote_ident(current_schema()) AS schema";
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-    row.ok_or_else(|| DbErr::Custom("the search path names no schema".to_owned()))?.try_get_by("schema")
 }

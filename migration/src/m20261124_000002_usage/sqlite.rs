@@ -82,6 +82,12 @@ fn subtract(call: &str) -> String {
         .concat()
 }
 
+/// The trigger that takes deleted calls out of the sums, those for which `condition` holds.
+pub(crate) fn count_deleted(condition: Option<&str>) -> String {
+    let when = condition.map(|condition| format!("WHEN {condition} ")).unwrap_or_default();
+    format!("CREATE TRIGGER usage_count_deleted AFTER DELETE ON calls {when}BEGIN\n{}END", subtract("old"))
+}
+
 /// The statements, each a message of its own, in this order.
 pub(super) fn up() -> Vec<String> {
     let sums = |table: &str| {
@@ -129,7 +135,7 @@ pub(super) fn up() -> Vec<String> {
 ) STRICT, WITHOUT ROWID",
         ),
         format!("CREATE TRIGGER usage_count_inserted AFTER INSERT ON calls BEGIN\n{}END", add("new")),
-        format!("CREATE TRIGGER usage_count_deleted AFTER DELETE ON calls BEGIN\n{}END", subtract("old")),
+        count_deleted(None),
         format!(
             "CREATE TRIGGER usage_count_updated AFTER UPDATE ON calls WHEN {} BEGIN\n{}{}END",
             changes.join(" OR "),

@@ -11,11 +11,23 @@ use crate::database;
 pub(super) const ROOT: &str = "tenants";
 
 /// The gateway's own tables: they name a tenant and outlive it.
-const OWN_TABLES: [&str; 4] =
-    ["tenant_deletions", "tenant_deletion_tables", "gateway_leases", migration::HISTORY_TABLE];
+const OWN_TABLES: [&str; 6] = [
+    "tenant_deletions",
+    "tenant_deletion_tables",
+    "tenant_deletion_ranges",
+    "tenant_deletion_objects",
+    "gateway_leases",
+    migration::HISTORY_TABLE,
+];
 
-/// Those of them that a deletion writes its record into.
-const RECORDS: [&str; 2] = ["tenant_deletions", "tenant_deletion_tables"];
+/// Those of them that a deletion keeps its record, its checkpoints, its outbox and its lease in.
+const RECORDS: [&str; 5] = [
+    "tenant_deletions",
+    "tenant_deletion_tables",
+    "tenant_deletion_ranges",
+    "tenant_deletion_objects",
+    "gateway_leases",
+];
 
 /// Ownership without a foreign key: the differences that deleting calls appends, by trigger. They go
 /// with their tenant, after its calls.
@@ -40,7 +52,7 @@ impl TableName {
     /// the record.
     fn needs(&self) -> &'static [&'static str] {
         if self.is_one_of(&RECORDS) {
-            &["SELECT", "INSERT"]
+            &["SELECT", "INSERT", "UPDATE", "DELETE"]
         } else if self.is_one_of(&[ROOT]) {
             &["SELECT", "UPDATE", "DELETE"]
         } else {

@@ -19,8 +19,9 @@ SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schem
         AS is_fenced,
     has_schema_privilege(n.oid, 'USAGE') AS reachable,
     ARRAY(SELECT word FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) word WHERE has_table_privilege(c.oid, word))
-    || ARRAY(SELECT 'UPDATE' FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'status'
-        AND NOT a.attisdropped AND has_column_privilege(c.oid, a.attnum, 'UPDATE')) AS granted,
+    || ARRAY(SELECT 'UPDATE' WHERE has_table_privilege(c.oid, 'UPDATE') OR EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'status'
+        AND NOT a.attisdropped AND has_column_privilege(c.oid, a.attnum, 'UPDATE'))) AS granted,
     row_security_active(c.oid) AS filtered
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'

@@ -112,8 +112,11 @@ async fn read_keys<C: ConnectionTrait>(
     catalogue: &mut Catalogue,
     primary_keys: &HashMap<String, Vec<String>>,
 ) -> Result<(), database::Error> {
-    let spelling: HashMap<String, String> =
-        catalogue.tables.iter().map(|table| (table.name.name.to_lowercase(), table.name.name.clone())).collect();
+    let spelling: HashMap<String, String> = catalogue
+        .tables
+        .iter()
+        .map(|table| (table.name.name.to_lowercase(), table.name.name.clone()))
+        .collect();
     let mut last = None;
     for row in query(connection, KEYS).await? {
         let child: String = row.try_get_by("child")?;
