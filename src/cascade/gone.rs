@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 
-use super::{Step, catalogue::quote};
+use super::{Step, catalogue::quote, stretch::sql_of};
 use crate::database::{self, Sql};
 
 /// What went with one statement.
@@ -13,6 +13,14 @@ pub(super) struct Gone {
     /// Objects recorded that were not recorded before.
     pub(super) objects: i64,
     pub(super) bytes: i64,
+}
+
+impl std::ops::AddAssign for Gone {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+    }
 }
 
 /// Deletes the rows of the step's table for which `condition` holds, with the values bound in `sql`, and
@@ -43,6 +51,21 @@ pub(super) async fn delete(
     let row = transaction.query_one_raw(sql.statement(&text)).await?.ok_or_else(no_row)?;
     let rows = u64::try_from(row.try_get_by::<i64, _>("n")?).unwrap_or_default();
     Ok(Gone { rows, objects: row.try_get_by("objects")?, bytes: row.try_get_by("bytes")? })
+}
+
+/// Deletes all of the tenant's rows of the step's table, and records the objects that they name.
+pub(super) async fn delete_all(
+    transaction: &DatabaseTransaction,
+    step: &Step,
+    tenant: Uuid,
+    deletion: Uuid,
+) -> Result<Gone, database::Error> {
+    let mut all = Gone::default();
+    for route in &step.routes {
+        let sql = sql_of(transaction.get_database_backend(), tenant);
+        all += delete(transaction, step, sql, &route.condition(), deletion).await?;
+    }
+    Ok(all)
 }
 
 /// Records the objects that the rows name and does not delete them.
@@ -81,6 +104,21 @@ pub(super) async fn set_null(
     let text = format!("UPDATE {} SET {} = NULL WHERE {condition}", step.table.quoted(), quote(column));
     let rows = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
     Ok(Gone { rows, ..Gone::default() })
+}
+
+/// The same in all of the tenant's rows where it is not null already.
+pub(super) async fn set_all_null(
+    transaction: &DatabaseTransaction,
+    step: &Step,
+    tenant: Uuid,
+    column: &str,
+) -> Result<(), database::Error> {
+    for route in &step.routes {
+        let sql = sql_of(transaction.get_database_backend(), tenant);
+        let condition = format!("{} AND {} IS NOT NULL", route.condition(), quote(column));
+        set_null(transaction, step, sql, column, &condition).await?;
+    }
+    Ok(())
 }
 
 /// The number that a query's one row calls `n`.

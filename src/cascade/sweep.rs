@@ -1,9 +1,9 @@
 //! The end of an erasure: what came in behind the batches goes too, and nothing remains.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
-use super::{Plan, Step, TableName, gone, stretch::sql_of};
+use super::{Plan, StepKind, TableName, gone, together};
 use crate::database;
 
 /// What a sweep did.
@@ -29,8 +29,8 @@ pub async fn remaining<C: ConnectionTrait>(
     limit: i64,
 ) -> Result<Vec<(TableName, i64)>, database::Error> {
     let mut tables = Vec::new();
-    for step in plan.below_root() {
-        let rows = some(connection, step, tenant, limit, "").await?;
+    for step in plan.below_root().filter(|step| step.erases()) {
+        let rows = together::count(connection, step, tenant, limit).await?;
         if rows > 0 {
             tables.push((step.table.clone(), rows));
         }
@@ -51,22 +51,31 @@ pub async fn sweep(
     limit: i64,
     deletion: Uuid,
 ) -> Result<Sweep, database::Error> {
-    let is_postgres = transaction.get_database_backend() == DbBackend::Postgres;
-    let lock = if is_postgres { " FOR UPDATE" } else { "" };
-    let mut left = limit;
+    let (mut tables, mut left) = (Vec::new(), limit);
     // Parents first: nothing can come to refer to a row that is held.
-    for step in plan.below_root().rev() {
-        left -= some(transaction, step, tenant, left + 1, lock).await?;
+    for step in plan.below_root().rev().filter(|step| step.erases()) {
+        together::hold(transaction, step, tenant, limit + 1).await?;
+        let rows = together::count(transaction, step, tenant, left + 1).await?;
+        left -= rows;
         if left < 0 {
             return Ok(Sweep::TooMany);
         }
+        if rows > 0 {
+            tables.insert(0, (step.table.clone(), rows));
+        }
     }
-    let mut tables = Vec::new();
-    for step in plan.below_root().filter(|_| left < limit) {
-        let sql = sql_of(transaction.get_database_backend(), tenant);
-        let gone = gone::delete(transaction, step, sql, &step.condition, deletion).await?;
-        if gone.rows > 0 {
-            tables.push((step.table.clone(), i64::try_from(gone.rows).unwrap_or(i64::MAX)));
+    if tables.is_empty() {
+        return Ok(Sweep::Done(tables));
+    }
+    if plan.steps.iter().any(|step| !step.together.is_empty()) {
+        together::defer(transaction).await?;
+    }
+    for step in plan.below_root() {
+        match &step.kind {
+            StepKind::Erase => {
+                gone::delete_all(transaction, step, tenant, deletion).await?;
+            }
+            StepKind::Break { column } => gone::set_all_null(transaction, step, tenant, column).await?,
         }
     }
     Ok(Sweep::Done(tables))
@@ -83,23 +92,11 @@ pub async fn delete_root(
     tenant: Uuid,
 ) -> Result<i64, database::Error> {
     let root = plan.root();
-    let sql = sql_of(transaction.get_database_backend(), tenant);
-    let gone = gone::delete(transaction, root, sql, &root.condition, Uuid::nil()).await?;
+    for step in plan.steps.iter().filter(|step| step.table == root.table) {
+        if let StepKind::Break { column } = &step.kind {
+            gone::set_all_null(transaction, step, tenant, column).await?;
+        }
+    }
+    let gone = gone::delete_all(transaction, root, tenant, Uuid::nil()).await?;
     Ok(i64::try_from(gone.rows).unwrap_or(i64::MAX))
-}
-
-/// Rows of the tenant in a step's table, up to `limit`; `lock` follows the query for them.
-async fn some<C: ConnectionTrait>(
-    connection: &C,
-    step: &Step,
-    tenant: Uuid,
-    limit: i64,
-    lock: &str,
-) -> Result<i64, database::Error> {
-    let mut sql = sql_of(connection.get_database_backend(), tenant);
-    let limit = sql.bind(limit.into());
-    let (table, condition) = (step.table.quoted(), &step.condition);
-    let text =
-        format!("SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}{lock}) s");
-    gone::number(connection, sql, &text).await
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Gap, GapKind, Plan, Step,
     catalogue::{Catalogue, TableName},
+    together,
     way::Way,
 };
 use crate::database;
@@ -85,9 +86,7 @@ pub async fn count<C: ConnectionTrait>(
 ) -> Result<Vec<(TableName, i64)>, database::Error> {
     let mut counts = Vec::with_capacity(plan.steps.len());
     for step in plan.erasing().filter(|step| step.readable) {
-        let sql = format!("SELECT count(*) AS n FROM {} WHERE {}", step.table.quoted(), step.condition);
-        let row = one(connection, &sql, [tenant.into()]).await?;
-        counts.push((step.table.clone(), row.try_get_by("n")?));
+        counts.push((step.table.clone(), together::count(connection, step, tenant, i64::MAX).await?));
     }
     Ok(counts)
 }
@@ -98,15 +97,19 @@ pub async fn count<C: ConnectionTrait>(
 /// # Errors
 ///
 /// [`database::Error`]; the caller rolls back.
-pub async fn erase<C: ConnectionTrait>(
-    connection: &C,
+pub async fn erase(
+    connection: &sea_orm::DatabaseTransaction,
     plan: &Plan,
     tenant: Uuid,
     planned: &[(TableName, i64)],
 ) -> Result<Erasure, database::Error> {
     let planned: HashMap<&TableName, i64> = planned.iter().map(|(table, rows)| (table, *rows)).collect();
     let mut erased = Vec::with_capacity(plan.steps.len());
-    for step in plan.erasing() {
+    for step in plan.steps.iter() {
+        if let super::StepKind::Break { column } = &step.kind {
+            super::gone::set_all_null(connection, step, tenant, column).await?;
+            continue;
+        }
         let sql = format!("DELETE FROM {} WHERE {}", step.table.quoted(), step.condition);
         let statement =
             Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
@@ -173,7 +176,7 @@ pub(super) async fn find_slow_paths<C: ConnectionTrait>(
     catalogue: &Catalogue,
     plan: &mut Plan,
 ) -> Result<(), database::Error> {
-    let Plan { steps, gaps } = plan;
+    let Plan { steps, gaps, .. } = plan;
     for step in steps.iter().filter(|step| step.readable) {
         let Some(table) = catalogue.table(&step.table) else { continue };
         for columns in step.ways.iter().map(Way::columns).filter(|columns| !table.is_indexed_by(columns)) {

@@ -22,6 +22,9 @@ pub enum Error {
     /// A row with the same key is there already.
     #[error("the row exists already: {0}")]
     Duplicate(String),
+    /// Rows of this table refer to one another in a circle, so that none can be deleted first.
+    #[error("rows of {0} refer to one another in a circle")]
+    Circle(String),
     /// The database refused a statement, or its rows are not what they should be: trying again
     /// will not help.
     #[error("the database refused: {0}")]

@@ -97,7 +97,7 @@ impl Eraser {
         let Err(Error::Database(database::Error::Refused(reason))) = &outcome else { return outcome };
         tracing::warn!(reason, "the database refused a deletion; looking for a gap that explains it");
         let snapshot = self.database.snapshot().await?;
-        let gap = incomplete(&cascade::plan(&snapshot).await?);
+        let gap = incomplete(&cascade::plan(&snapshot, &cascade::Settings::default()).await?);
         gap.map_or(outcome, |refusal| Err(refusal.into()))
     }
 
@@ -250,7 +250,7 @@ async fn mark(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<(), dat
 
 /// The plan, when it has no gap, is the one the caller has seen and cannot change any more.
 async fn settled_plan(transaction: &DatabaseTransaction, request: &Request) -> Result<Plan, Error> {
-    let plan = cascade::plan(transaction).await?;
+    let plan = cascade::plan(transaction, &cascade::Settings::default()).await?;
     if let Some(refusal) = incomplete(&plan) {
         return Err(refusal.into());
     }
@@ -259,7 +259,7 @@ async fn settled_plan(transaction: &DatabaseTransaction, request: &Request) -> R
         return Err(Refusal::PlanChanged.into());
     }
     cascade::lock(transaction, &plan).await?;
-    let locked = cascade::plan(transaction).await?;
+    let locked = cascade::plan(transaction, &cascade::Settings::default()).await?;
     if locked.digest() != digest || !locked.gaps.is_empty() {
         return Err(
             database::Error::Contention("a table changed while the plan was locked".to_owned()).into()

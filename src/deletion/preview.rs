@@ -44,7 +44,7 @@ pub async fn preview(
 ) -> Result<Preview, Error> {
     let snapshot = database.snapshot().await?;
     cascade::see_all(&snapshot).await?;
-    let mut plan = cascade::plan(&snapshot).await?;
+    let mut plan = cascade::plan(&snapshot, &cascade::Settings::default()).await?;
     let tables = cascade::count(&snapshot, &plan, tenant).await?;
     let objects = cascade::objects(&snapshot, &plan, tenant).await?;
     let (active_sessions, active_calls) =

@@ -113,9 +113,10 @@ impl From<&database::Error> for Fault {
                 tracing::error!(reason, "a sum outgrew its type");
                 Self::out_of_range("a figure")
             }
-            database::Error::Address | database::Error::Duplicate(_) | database::Error::Refused(_) => {
-                Self::internal(error)
-            }
+            database::Error::Address
+            | database::Error::Duplicate(_)
+            | database::Error::Circle(_)
+            | database::Error::Refused(_) => Self::internal(error),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 async fn gaps(app: &TestApp) -> Vec<(String, String)> {
-    let plan = cascade::plan(&app.database.connection).await.expect("a plan");
+    let plan = cascade::plan(&app.database.connection, &cascade::Settings::default()).await.expect("a plan");
     plan.gaps.into_iter().map(|gap| (gap.table.clone(), gap.reason())).collect()
 }
 

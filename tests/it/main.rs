@@ -6,6 +6,7 @@ mod authorization;
 mod batches;
 mod browser;
 mod catalogue;
+mod circles;
 mod cli;
 mod contract;
 mod deletion;
