@@ -161,7 +161,7 @@ async fn next_pass(
     has_erased: bool,
 ) -> Result<Option<Place>, database::Error> {
     let sql = sql_of(transaction.get_database_backend(), tenant);
-    let text = format!("SELECT count(*) AS n FROM (SELECT 1 FROM ({}) s LIMIT 1) s", step.query());
+    let text = format!("SELECT count(*) AS n FROM (SELECT 1 FROM ({}) s LIMIT 1) s", step.query(""));
     let remains = gone::number(transaction, sql, &text).await? > 0;
     match (remains, has_erased) {
         (false, _) => Ok(None),
@@ -195,7 +195,7 @@ async fn work(
 
 /// The key of the row at a place in a stretch, counted from 1; none where the stretch is shorter, or has
 /// no order.
-async fn key_at<C: ConnectionTrait>(
+pub(super) async fn key_at<C: ConnectionTrait>(
     connection: &C,
     stretch: Stretch<'_>,
     tenant: Uuid,
@@ -211,6 +211,25 @@ async fn key_at<C: ConnectionTrait>(
         stretch.route.walked.quoted(),
         key::list(columns),
         sql.bind(before.into())
+    );
+    let row = connection.query_one_raw(sql.statement(&text)).await?;
+    row.map(|row| key::read(&row, columns)).transpose()
+}
+
+/// The key of the last row of a stretch; none where there is no row, or no order.
+pub(super) async fn last_key<C: ConnectionTrait>(
+    connection: &C,
+    stretch: Stretch<'_>,
+    tenant: Uuid,
+) -> Result<Option<Vec<String>>, database::Error> {
+    let Some(columns) = stretch.key() else { return Ok(None) };
+    let mut sql = sql_of(connection.get_database_backend(), tenant);
+    let condition = stretch.condition(&mut sql)?;
+    let text = format!(
+        "SELECT {} FROM {} WHERE {condition} ORDER BY {} LIMIT 1",
+        key::selected(sql.backend(), columns),
+        stretch.route.walked.quoted(),
+        key::list_descending(columns)
     );
     let row = connection.query_one_raw(sql.statement(&text)).await?;
     row.map(|row| key::read(&row, columns)).transpose()

@@ -131,6 +131,6 @@ pub(super) async fn number<C: ConnectionTrait>(
     Ok(row.try_get_by("n")?)
 }
 
-fn no_row() -> database::Error {
+pub(super) fn no_row() -> database::Error {
     database::Error::Refused("an aggregate gave no row".to_owned())
 }

@@ -61,21 +61,22 @@ pub enum StepKind {
 }
 
 impl Step {
-    /// A query for the tenant's rows, each once: by several ways one `OR` would read the whole table.
-    pub(super) fn query(&self) -> String {
+    /// A query for the tenant's rows, each once, with `more` columns (such as `, size_bytes`): by several ways
+    /// one `OR` would read the whole table.
+    pub(super) fn query(&self, more: &str) -> String {
         let table = self.table.quoted();
         let name = match &self.rows {
-            _ if self.routes.len() < 2 => "1".to_owned(),
+            _ if self.routes.len() < 2 => "1 AS one".to_owned(),
             RowName::Place => "ctid".to_owned(),
             RowName::PlaceInPartition => "tableoid, ctid".to_owned(),
             RowName::Columns(columns) if columns.is_empty() => {
-                return format!("SELECT 1 FROM {table} WHERE {}", self.condition);
+                return format!("SELECT 1 AS one{more} FROM {table} WHERE {}", self.condition);
             }
             RowName::Columns(columns) => list(columns, None),
         };
         let queries = self.routes.iter().map(|route| {
             let condition = route.condition();
-            format!("SELECT {name} FROM {table} WHERE {condition}")
+            format!("SELECT {name}{more} FROM {table} WHERE {condition}")
         });
         queries.collect::<Vec<_>>().join(" UNION ")
     }

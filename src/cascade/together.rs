@@ -82,6 +82,6 @@ pub(super) async fn count<C: ConnectionTrait>(
 ) -> Result<i64, database::Error> {
     let mut sql = sql_of(connection.get_database_backend(), tenant);
     let limit = sql.bind(limit.into());
-    let text = format!("SELECT count(*) AS n FROM (SELECT 1 FROM ({}) r LIMIT {limit}) s", step.query());
+    let text = format!("SELECT count(*) AS n FROM (SELECT 1 FROM ({}) r LIMIT {limit}) s", step.query(""));
     gone::number(connection, sql, &text).await
 }

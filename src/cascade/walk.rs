@@ -8,6 +8,8 @@ use uuid::Uuid;
 use super::{
     Gap, GapKind, Plan, Step,
     catalogue::{Catalogue, TableName},
+    gone,
+    stretch::sql_of,
     together,
     way::Way,
 };
@@ -23,6 +25,8 @@ pub struct Objects {
     pub count: i64,
     /// Their bytes, as the rows say.
     pub bytes: i64,
+    /// Whether they were counted.
+    pub is_exact: bool,
 }
 
 /// What a walk that erases did.
@@ -156,18 +160,31 @@ pub async fn objects<C: ConnectionTrait>(
     plan: &Plan,
     tenant: Uuid,
 ) -> Result<Objects, database::Error> {
-    let mut total = Objects::default();
+    let mut total = Objects { is_exact: true, ..Objects::default() };
     for step in plan.erasing().filter(|step| step.names_objects && step.readable) {
-        let sql = format!(
-            "SELECT count(*) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes FROM {} WHERE {}",
-            step.table.quoted(),
-            step.condition
-        );
-        let row = one(connection, &sql, [tenant.into()]).await?;
-        total.count += row.try_get_by::<i64, _>("n")?;
-        total.bytes += row.try_get_by::<i64, _>("bytes")?;
+        let objects = objects_of(connection, step, tenant, i64::MAX).await?;
+        total.count += objects.count;
+        total.bytes += objects.bytes;
     }
     Ok(total)
+}
+
+/// Those that up to `limit` rows of one table name.
+pub(super) async fn objects_of<C: ConnectionTrait>(
+    connection: &C,
+    step: &Step,
+    tenant: Uuid,
+    limit: i64,
+) -> Result<Objects, database::Error> {
+    let mut sql = sql_of(connection.get_database_backend(), tenant);
+    let rows = step.query(", storage_key, size_bytes");
+    let text = format!(
+        "SELECT count(storage_key) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes \
+         FROM (SELECT * FROM ({rows}) r LIMIT {}) s",
+        sql.bind(limit.into())
+    );
+    let row = connection.query_one_raw(sql.statement(&text)).await?.ok_or_else(gone::no_row)?;
+    Ok(Objects { count: row.try_get_by("n")?, bytes: row.try_get_by("bytes")?, is_exact: true })
 }
 
 /// Adds a gap for each table that is not small and that no index leads into.
