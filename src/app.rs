@@ -9,12 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Authenticator,
+    cascade,
     clock::Clock,
     database::Database,
-    deletion::Eraser,
+    deletion::{Bell, Deletions, Limits, Tools, Worker, certificate::Signer},
     graphql::{Api, Parts},
     http::{self, Endpoints},
     metrics::Metrics,
+    storage::Storage,
     usage::{Keeper, Reader},
     workers,
 };
@@ -35,23 +37,87 @@ pub struct App {
     pub session_timeout: TimeDelta,
     /// Counts what operators see.
     pub metrics: Metrics,
+    /// How tenants are erased.
+    pub erasing: Erasing,
+}
+
+/// How tenants are erased.
+#[derive(Clone, Debug)]
+pub struct Erasing {
+    /// Where the tenants' objects are, and certificates go.
+    pub storage: Storage,
+    /// Signs certificates.
+    pub signer: Option<Arc<Signer>>,
+    /// Which tables belong to a tenant where their keys do not say.
+    pub cascade: cascade::Settings,
+    /// How long a deletion waits where its request does not say.
+    pub grace: TimeDelta,
+    /// How large batches are, and how many.
+    pub limits: Limits,
+    /// Wakes the worker.
+    pub bell: Bell,
+}
+
+impl Erasing {
+    /// Without a signature, a grace period or settings of the cascade.
+    #[must_use]
+    pub fn with(storage: Storage) -> Self {
+        Self {
+            storage,
+            signer: None,
+            cascade: cascade::Settings::default(),
+            grace: TimeDelta::zero(),
+            limits: Limits::default(),
+            bell: Bell::default(),
+        }
+    }
 }
 
 impl App {
     /// Starts the workers, which stop with `shutdown`.
     pub fn start_workers(&self, shutdown: CancellationToken) -> JoinHandle<()> {
         let keeper = Keeper::new(self.database.clone(), self.clock.clone());
-        tokio::spawn(workers::run(keeper, self.metrics.usage.clone(), shutdown))
+        let keeping = workers::run(keeper, self.metrics.usage.clone(), shutdown.clone());
+        let erasing = self.eraser().run(shutdown);
+        tokio::spawn(async {
+            tokio::join!(keeping, erasing);
+        })
+    }
+
+    /// The worker that erases tenants.
+    #[must_use]
+    pub fn eraser(&self) -> Worker {
+        let tools = Tools {
+            database: self.database.clone(),
+            reader: self.reader(),
+            clock: self.clock.clone(),
+            cascade: self.erasing.cascade.clone(),
+            storage: self.erasing.storage.clone(),
+            signer: self.erasing.signer.clone(),
+            limits: self.erasing.limits,
+            metrics: self.metrics.deletion.clone(),
+        };
+        Worker::new(tools, self.erasing.bell.clone())
+    }
+
+    /// Takes requests to erase tenants.
+    #[must_use]
+    pub fn deletions(&self) -> Deletions {
+        let Erasing { cascade, grace, bell, .. } = self.erasing.clone();
+        Deletions::new(self.database.clone(), self.reader(), self.clock.clone(), cascade, grace, bell)
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::new(self.database.clone(), self.clock.clone(), self.session_timeout)
     }
 
     /// Wires the parts together.
     pub fn router(self) -> Router {
-        let reader = Reader::new(self.database.clone(), self.clock.clone(), self.session_timeout);
-        let eraser = Arc::new(Eraser::new(self.database.clone(), reader.clone(), self.clock.clone()));
+        let (reader, deletions) = (self.reader(), self.deletions());
         let parts = Parts {
             database: self.database.clone(),
             reader,
-            eraser,
+            deletions,
             metrics: self.metrics.clone(),
             clock: self.clock,
         };

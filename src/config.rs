@@ -6,7 +6,13 @@ use chrono::TimeDelta;
 use clap::Args;
 use thiserror::Error;
 
-use crate::auth::{KeyError, KeySetSource, Keys};
+use crate::{
+    auth::{KeyError, KeySetSource, Keys},
+    deletion::{
+        Limits,
+        certificate::{Signer, SignerError},
+    },
+};
 
 /// Where the environment keeps the secret. There is no option of that name: options show in the
 /// list of processes.
@@ -28,8 +34,10 @@ pub struct DatabaseOptions {
 /// Where objects are kept.
 #[derive(Clone, Debug, Args)]
 pub struct StorageOptions {
-    /// Address of the object storage for recordings and files: <file:///DIRECTORY> [default: the
-    /// directory tenant-gateway-objects beside the database file]
+    /// Address of the object storage for recordings and files: <file:///DIRECTORY> or
+    /// <s3://BUCKET/PREFIX>, which reads `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP` [default: the directory tenant-gateway-objects beside
+    /// the database file]
     #[arg(long, env = "STORAGE_URL")]
     pub storage_url: Option<String>,
 }
@@ -62,6 +70,52 @@ pub struct TokenOptions {
     pub jwt_audience: Option<String>,
 }
 
+/// What signs the certificates of deletions.
+#[derive(Clone, Debug, Args)]
+pub struct CertificateOptions {
+    /// File with the private key that signs deletion certificates: Ed25519, PKCS#8 PEM, as
+    /// `openssl genpkey -algorithm ed25519 -out FILE` writes it. Without it they are not signed
+    #[arg(long, env = "CERTIFICATE_KEY_FILE")]
+    certificate_key_file: Option<PathBuf>,
+}
+
+/// How tenants are erased.
+#[derive(Clone, Debug, Args)]
+pub struct ErasureOptions {
+    /// A deletion waits so long before it begins, and can be called off meanwhile, where its request does not
+    /// say
+    #[arg(long, env = "DELETION_GRACE", default_value = "0s", value_parser = duration)]
+    deletion_grace: Duration,
+    /// How long one of the transactions that erase rows is to take
+    #[arg(long, env = "DELETION_BATCH_TIME", default_value = "50ms", value_parser = duration)]
+    deletion_batch_time: Duration,
+    /// How many of these run side by side while nobody else uses the database; with others there is one, and it
+    /// rests as long as it works
+    #[arg(long, env = "DELETION_LANES", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    deletion_lanes: u8,
+    /// Erasing waits while a replica of the database is further behind; 0s: replicas do not matter
+    #[arg(long, env = "DELETION_MAX_REPLICA_LAG", default_value = "10s", value_parser = duration)]
+    deletion_max_replica_lag: Duration,
+}
+
+impl ErasureOptions {
+    /// How long a deletion waits.
+    #[must_use]
+    pub fn grace(&self) -> TimeDelta {
+        TimeDelta::from_std(self.deletion_grace).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// How large batches are, and how many.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            batch_time: self.deletion_batch_time,
+            lanes: self.deletion_lanes.into(),
+            max_replica_lag: Some(self.deletion_max_replica_lag).filter(|lag| !lag.is_zero()),
+        }
+    }
+}
+
 /// How long a silent session counts.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SessionOptions {
@@ -85,8 +139,13 @@ pub enum ConfigError {
     /// A key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Certificates cannot be signed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// There is no place beside the database.
-    #[error("--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects")]
+    #[error(
+        "--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects or s3://BUCKET"
+    )]
     NoStorage,
 }
 
@@ -118,6 +177,17 @@ impl TokenOptions {
             (Some(_), Some(_)) => Err(ConfigError::TwoKeys),
             (None, None) => Err(ConfigError::NoKey),
         }
+    }
+}
+
+impl CertificateOptions {
+    /// The signer, if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// When the file holds no such key.
+    pub fn signer(&self) -> Result<Option<Signer>, ConfigError> {
+        Ok(self.certificate_key_file.as_deref().map(Signer::from_pem_file).transpose()?)
     }
 }
 

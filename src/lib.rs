@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 pub mod deletion;
+pub mod faults;
 pub mod demo;
 pub mod graphql;
 pub mod http;

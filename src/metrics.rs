@@ -24,6 +24,8 @@ pub struct Metrics {
     batch_waits: Family<SourceLabel, Histogram, fn() -> Histogram>,
     /// What the workers of the statistics find and do.
     pub usage: UsageMetrics,
+    /// What erasing does.
+    pub deletion: DeletionMetrics,
 }
 
 /// Which loader.
@@ -56,6 +58,52 @@ pub struct UsageMetrics {
     pub tenants_unbuilt: Gauge,
     /// Steps of a worker that failed, and are tried again.
     pub failures: Counter,
+}
+
+/// What erasing does.
+#[derive(Clone, Debug)]
+pub struct DeletionMetrics {
+    rows: Counter,
+    batches: Histogram,
+    /// Deletions that ended in this process.
+    pub ended: Counter,
+    /// Obstacles that a deletion met, most of which go away by themselves.
+    pub obstacles: Counter,
+}
+
+impl Default for DeletionMetrics {
+    fn default() -> Self {
+        Self {
+            rows: Counter::default(),
+            batches: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
+            ended: Counter::default(),
+            obstacles: Counter::default(),
+        }
+    }
+}
+
+impl DeletionMetrics {
+    /// A batch has erased so many rows in so long a transaction.
+    pub fn batch(&self, rows: i64, time: Duration) {
+        self.rows.inc_by(u64::try_from(rows).unwrap_or_default());
+        self.batches.observe(time.as_secs_f64());
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("deletion_rows", "Rows of tenants erased in batches", self.rows.clone());
+        registry.register_with_unit(
+            "deletion_batch",
+            "How long the transactions were that erased rows",
+            Unit::Seconds,
+            self.batches.clone(),
+        );
+        registry.register("deletions_ended", "Deletions that ended in this process", self.ended.clone());
+        registry.register(
+            "deletion_obstacles",
+            "Obstacles that deletions met; most go away by themselves",
+            self.obstacles.clone(),
+        );
+    }
 }
 
 impl Default for Metrics {
@@ -98,7 +146,9 @@ impl Default for Metrics {
             Unit::Seconds,
             usage.round_seconds.clone(),
         );
-        Self { registry: Arc::new(registry), batch_keys, batch_waits, usage }
+        let deletion = DeletionMetrics::default();
+        deletion.register(&mut registry);
+        Self { registry: Arc::new(registry), batch_keys, batch_waits, usage, deletion }
     }
 }
 

@@ -77,6 +77,10 @@ pub struct Model {
     pub objects_erased: i64,
     /// Bytes of those objects.
     pub bytes_erased: i64,
+    /// Versions and delete markers removed from storage that a listing does not show.
+    pub versions_erased: i64,
+    /// Unfinished uploads removed from storage.
+    pub uploads_erased: i64,
     /// What it proves: canonical JSON.
     #[sea_orm(column_type = "Text", nullable)]
     pub certificate: Option<String>,

@@ -29,7 +29,7 @@ pub(crate) use plan::hex;
 pub use plan::{Plan, Step, StepKind};
 pub use settings::{Settings, SettingsError};
 pub use sweep::{Sweep, delete_root, remaining, sweep};
-pub use walk::{Erased, Erasure, Objects, count, erase, lock, objects, see_all};
+pub use walk::{Objects, count, lock, objects, see_all};
 
 use sea_orm::ConnectionTrait;
 

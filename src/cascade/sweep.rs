@@ -3,15 +3,25 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
-use super::{Plan, StepKind, TableName, gone, together};
+use super::{
+    Plan, StepKind, TableName,
+    gone::{self, Gone},
+    together,
+};
 use crate::database;
 
 /// What a sweep did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sweep {
-    /// Every row of the tenant but its own is gone: how many from each table, in the plan's order. Tables
-    /// without any are left out.
-    Done(Vec<(TableName, i64)>),
+    /// Every row of the tenant but its own is gone.
+    Done {
+        /// Rows erased, by table, in the plan's order; tables without any are left out.
+        tables: Vec<(TableName, i64)>,
+        /// Objects recorded in the outbox.
+        objects: i64,
+        /// Their bytes.
+        bytes: i64,
+    },
     /// More rows remain than may be swept; nothing was erased.
     TooMany,
 }
@@ -65,23 +75,22 @@ pub async fn sweep(
         }
     }
     if tables.is_empty() {
-        return Ok(Sweep::Done(tables));
+        return Ok(Sweep::Done { tables, objects: 0, bytes: 0 });
     }
     if plan.steps.iter().any(|step| !step.together.is_empty()) {
         together::defer(transaction).await?;
     }
+    let mut total = Gone::default();
     for step in plan.below_root() {
         match &step.kind {
-            StepKind::Erase => {
-                gone::delete_all(transaction, step, tenant, deletion).await?;
-            }
+            StepKind::Erase => total += gone::delete_all(transaction, step, tenant, deletion).await?,
             StepKind::Break { column } => gone::set_all_null(transaction, step, tenant, column).await?,
         }
     }
-    Ok(Sweep::Done(tables))
+    Ok(Sweep::Done { tables, objects: total.objects, bytes: total.bytes })
 }
 
-/// Deletes the tenant's own row, the last. Returns how many there were: 1, or 0 where it was gone.
+/// Deletes the tenant's own row, the last. Returns whether it was there.
 ///
 /// # Errors
 ///
@@ -90,7 +99,7 @@ pub async fn delete_root(
     transaction: &DatabaseTransaction,
     plan: &Plan,
     tenant: Uuid,
-) -> Result<i64, database::Error> {
+) -> Result<bool, database::Error> {
     let root = plan.root();
     for step in plan.steps.iter().filter(|step| step.table == root.table) {
         if let StepKind::Break { column } = &step.kind {
@@ -98,5 +107,5 @@ pub async fn delete_root(
         }
     }
     let gone = gone::delete_all(transaction, root, tenant, Uuid::nil()).await?;
-    Ok(i64::try_from(gone.rows).unwrap_or(i64::MAX))
+    Ok(gone.rows > 0)
 }

@@ -1,7 +1,5 @@
 //! Walks over a plan: count, erase, prove that nothing remains. Each is one statement a table.
 
-use std::collections::HashMap;
-
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use uuid::Uuid;
 
@@ -27,26 +25,6 @@ pub struct Objects {
     pub bytes: i64,
     /// Whether they were counted.
     pub is_exact: bool,
-}
-
-/// What a walk that erases did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Erasure {
-    /// Nothing of the tenant remains. By table, in the plan's order.
-    Done(Vec<Erased>),
-    /// Rows of this table remain, although they were deleted.
-    Kept(TableName),
-}
-
-/// What was erased from one table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Erased {
-    /// The table.
-    pub table: TableName,
-    /// Rows counted before.
-    pub planned: i64,
-    /// Rows deleted.
-    pub erased: i64,
 }
 
 /// Makes policies that would hide rows an error until the transaction ends. SQLite has none.
@@ -93,61 +71,6 @@ pub async fn count<C: ConnectionTrait>(
         counts.push((step.table.clone(), together::count(connection, step, tenant, i64::MAX).await?));
     }
     Ok(counts)
-}
-
-/// Deletes the tenant's rows, children before parents, and looks that none remains. `planned` is what
-/// [`count`] found in the same transaction.
-///
-/// # Errors
-///
-/// [`database::Error`]; the caller rolls back.
-pub async fn erase(
-    connection: &sea_orm::DatabaseTransaction,
-    plan: &Plan,
-    tenant: Uuid,
-    planned: &[(TableName, i64)],
-) -> Result<Erasure, database::Error> {
-    let planned: HashMap<&TableName, i64> = planned.iter().map(|(table, rows)| (table, *rows)).collect();
-    let mut erased = Vec::with_capacity(plan.steps.len());
-    for step in plan.steps.iter() {
-        if let super::StepKind::Break { column } = &step.kind {
-            super::gone::set_all_null(connection, step, tenant, column).await?;
-            continue;
-        }
-        let sql = format!("DELETE FROM {} WHERE {}", step.table.quoted(), step.condition);
-        let statement =
-            Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
-        let done = connection.execute_raw(statement).await?.rows_affected();
-        let rows = Erased {
-            table: step.table.clone(),
-            // A plan without a gap has counted every table that it erases from.
-            planned: planned.get(&step.table).copied().unwrap_or_default(),
-            erased: i64::try_from(done).unwrap_or(i64::MAX),
-        };
-        // Looked at now: a parent's delete would fail on the rows that stay, without a word of why.
-        if rows.erased < rows.planned && remains(connection, step, tenant).await? {
-            return Ok(Erasure::Kept(rows.table));
-        }
-        erased.push(rows);
-    }
-    // None proves that nothing is left in what this transaction sees.
-    for step in &plan.steps {
-        if remains(connection, step, tenant).await? {
-            return Ok(Erasure::Kept(step.table.clone()));
-        }
-    }
-    Ok(Erasure::Done(erased))
-}
-
-/// Whether a table still has a row of the tenant.
-async fn remains<C: ConnectionTrait>(
-    connection: &C,
-    step: &Step,
-    tenant: Uuid,
-) -> Result<bool, database::Error> {
-    let sql = format!("SELECT 1 AS n FROM {} WHERE {} LIMIT 1", step.table.quoted(), step.condition);
-    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
-    Ok(connection.query_one_raw(statement).await?.is_some())
 }
 
 /// Counts the objects that the tenant's rows name.

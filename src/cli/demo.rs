@@ -14,7 +14,7 @@ use super::{
     serve::{listen, until_signal},
 };
 use crate::{
-    app::{self, App},
+    app::{self, App, Erasing},
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
@@ -81,8 +81,14 @@ pub(super) async fn run(options: Options, kept: &mut Option<TempDir>) -> Result<
 
     let keys = Keys::Secrets(vec![secret.to_vec()]);
     let authenticator = Authenticator::new(keys, None, None, clock.clone()).await?;
-    let app =
-        App { database, authenticator, clock, session_timeout: SESSION_TIMEOUT, metrics: Metrics::default() };
+    let app = App {
+        database,
+        authenticator,
+        clock,
+        session_timeout: SESSION_TIMEOUT,
+        metrics: Metrics::default(),
+        erasing: Erasing::with(storage),
+    };
     let workers = app.start_workers(shutdown.clone());
     app::serve(listener, app.router(), shutdown).await?;
     workers.await?;

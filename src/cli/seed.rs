@@ -33,7 +33,8 @@ pub(super) struct Options {
 
 /// Looks at everything before it changes anything.
 pub(super) async fn run(options: Options) -> Result<(), Failure> {
-    let directory = storage::directory(&options.storage.url(&options.database.database_url)?)?;
+    let storage_url = options.storage.url(&options.database.database_url)?;
+    storage::check(&storage_url)?;
     let shape =
         Shape { tenants: options.tenants, calls: options.calls, months: options.months, seed: options.seed };
     let mut platform = Platform::plan(&shape, Clock::system().now())?;
@@ -43,7 +44,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         platform = platform.without_present(&database).await?;
     }
 
-    let storage = Storage::open_directory(&directory)?;
+    let storage = Storage::open(&storage_url)?;
     database.migrate_up().await?;
     // Hidden by itself where standard error is no terminal.
     let progress = indicatif::ProgressBar::new(0);

@@ -1,6 +1,6 @@
 //! `serve`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::Args;
 use tokio::{
@@ -11,12 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use crate::{
-    app::{self, App},
+    app::{self, App, Erasing},
     auth::Authenticator,
     clock::Clock,
-    config::{DatabaseOptions, SessionOptions, TokenOptions},
+    config::{
+        CertificateOptions, DatabaseOptions, ErasureOptions, SessionOptions, StorageOptions, TokenOptions,
+    },
     database::Database,
     metrics::Metrics,
+    storage::Storage,
 };
 
 #[derive(Debug, Args)]
@@ -27,13 +30,20 @@ pub(super) struct Options {
     tokens: TokenOptions,
     #[command(flatten)]
     session: SessionOptions,
+    #[command(flatten)]
+    storage: StorageOptions,
+    #[command(flatten)]
+    erasure: ErasureOptions,
+    #[command(flatten)]
+    certificate: CertificateOptions,
     /// Address to listen on
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Refuse a database that lacks migrations, instead of applying them
     #[arg(long)]
     no_migrate: bool,
-    /// Leave keeping the statistics' sums to other processes: figures stay exact, reads get slower
+    /// Leave keeping the statistics' sums and erasing tenants to other processes: figures stay exact, reads get
+    /// slower, and deletions wait
     #[arg(long)]
     no_workers: bool,
 }
@@ -57,12 +67,19 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         tracing::info!(applied, "the schema is up to date");
         database
     };
+    let storage = Storage::open(&options.storage.url(url)?)?;
     let app = App {
         database,
         authenticator,
         clock,
         session_timeout: options.session.timeout(),
         metrics: Metrics::default(),
+        erasing: Erasing {
+            signer: options.certificate.signer()?.map(Arc::new),
+            grace: options.erasure.grace(),
+            limits: options.erasure.limits(),
+            ..Erasing::with(storage)
+        },
     };
     tracing::info!(address = %listener.local_addr()?, "listening");
     let shutdown = until_signal()?;

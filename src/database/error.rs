@@ -22,6 +22,12 @@ pub enum Error {
     /// A row with the same key is there already.
     #[error("the row exists already: {0}")]
     Duplicate(String),
+    /// The database's user may not do this.
+    #[error("the database user lacks a right: {0}")]
+    Denied(String),
+    /// A row refers to one that is not there, or is referred to.
+    #[error("a foreign key is in the way: {0}")]
+    ForeignKey(String),
     /// Rows of this table refer to one another in a circle, so that none can be deleted first.
     #[error("rows of {0} refer to one another in a circle")]
     Circle(String),
@@ -50,7 +56,9 @@ impl Error {
             sqlx::Error::Database(fault) => match fault.code().as_deref() {
                 Some(code) if CONTENTION.contains(&code) => Self::Contention(text),
                 _ if fault.is_unique_violation() => Self::Duplicate(text),
+                _ if fault.is_foreign_key_violation() => Self::ForeignKey(text),
                 Some("22003") => Self::OutOfRange(text),
+                Some("42501") => Self::Denied(text),
                 // Classes 08 and 57P: the connection, or the server, is going away; 53: it is full.
                 Some(code) if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") => {
                     Self::Unavailable(text)

@@ -1,6 +1,7 @@
 //! The connection to either database, its transactions and its schema's state.
 
 mod error;
+mod lease;
 mod schema;
 mod sql;
 mod taken;
@@ -17,6 +18,7 @@ use sea_orm::{
 };
 
 pub use error::Error;
+pub use lease::Lease;
 pub use schema::{MigrationState, NotServable};
 pub use sql::{Column, Sql};
 

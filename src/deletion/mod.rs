@@ -1,13 +1,27 @@
-//! The life of one deletion: what it refuses, what it erases, and the record that outlives the tenant.
+//! The life of a deletion: asked for, waited for, carried out in batches that survive any crash, and
+//! proven. Its record outlives the tenant.
 
-mod erase;
+pub mod certificate;
+mod closing;
+mod deletions;
+mod entry;
+mod erasure;
+mod journal;
+mod objects;
+mod obstacle;
+mod pace;
 mod preview;
 mod record;
 mod request;
 mod store;
+mod worker;
 
-pub use erase::{Eraser, Error};
-pub use preview::{Preview, preview};
-pub use record::{Deletion, Status, TableProgress};
+pub use certificate::Certificate;
+pub use deletions::{Bell, Deletions, Unchanged, check_text};
+pub use entry::Error;
+pub use pace::Limits;
+pub use preview::Preview;
+pub use record::{Block, BlockCode, Deletion, Status, TableProgress};
 pub use request::{Refusal, Request};
 pub use store::{Criteria, by_ids, newest_of, tables_of};
+pub use worker::{Tools, Worker};

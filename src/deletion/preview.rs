@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::{Deletions, entry::Entry};
 use crate::{
-    cascade::{self, Gap, Objects, Plan, TableName},
-    database::{Database, Error},
-    usage,
+    cascade::{self, Counted, Gap, Objects, Plan},
+    database::Error,
 };
 
 /// The tables that tell who is active.
@@ -16,7 +16,7 @@ const ACTIVITY: [&str; 2] = ["sessions", "calls"];
 #[derive(Clone, Debug)]
 pub struct Preview {
     /// Rows by table, in the order of erasure.
-    pub tables: Vec<(TableName, i64)>,
+    pub tables: Vec<Counted>,
     /// Objects that these rows name in storage.
     pub objects: Objects,
     /// What keeps the tenant from being erased.
@@ -31,27 +31,27 @@ pub struct Preview {
     pub as_of: DateTime<Utc>,
 }
 
-/// Previews the deletion of a tenant. Changes nothing.
-///
-/// # Errors
-///
-/// [`Error`].
-pub async fn preview(
-    database: &Database,
-    reader: &usage::Reader,
-    tenant: Uuid,
-    as_of: DateTime<Utc>,
-) -> Result<Preview, Error> {
-    let snapshot = database.snapshot().await?;
-    cascade::see_all(&snapshot).await?;
-    let mut plan = cascade::plan(&snapshot, &cascade::Settings::default()).await?;
-    let tables = cascade::count(&snapshot, &plan, tenant).await?;
-    let objects = cascade::objects(&snapshot, &plan, tenant).await?;
-    let (active_sessions, active_calls) =
-        if note_uncounted(&mut plan) { (0, 0) } else { reader.activity(&snapshot, tenant).await? };
-    snapshot.commit().await?;
-    let plan_digest = plan.digest();
-    Ok(Preview { tables, objects, gaps: plan.gaps, active_sessions, active_calls, plan_digest, as_of })
+impl Deletions {
+    /// What a deletion of the tenant would erase now. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn preview(&self, tenant: Uuid) -> Result<Preview, Error> {
+        let Entry { database, reader, clock, cascade: settings } = &self.entry;
+        let as_of = clock.now();
+        let snapshot = database.snapshot().await?;
+        cascade::see_all(&snapshot).await?;
+        let mut plan = cascade::plan(&snapshot, settings).await?;
+        plan.gaps.extend(cascade::crossings(&snapshot, &plan, tenant).await?);
+        let tables = cascade::estimate(&snapshot, &plan, tenant).await?;
+        let objects = cascade::estimate_objects(&snapshot, &plan, tenant).await?;
+        let (active_sessions, active_calls) =
+            if note_uncounted(&mut plan) { (0, 0) } else { reader.activity(&snapshot, tenant).await? };
+        snapshot.commit().await?;
+        let plan_digest = plan.digest();
+        Ok(Preview { tables, objects, gaps: plan.gaps, active_sessions, active_calls, plan_digest, as_of })
+    }
 }
 
 /// Says so in the gap of each table that tells who is active and that the gateway cannot see. Returns

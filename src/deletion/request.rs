@@ -16,7 +16,7 @@ pub struct Request {
     pub reason: Option<String>,
     /// Whether active sessions and calls do not matter.
     pub force: bool,
-    /// Seconds to wait before erasing. This gateway erases at once: none, or 0.
+    /// Seconds to wait before erasing; none: the gateway's default.
     pub grace_seconds: Option<i32>,
     /// Whether to write an archive first. This gateway writes none.
     pub export: Option<bool>,
@@ -24,6 +24,8 @@ pub struct Request {
     pub plan_digest: Option<String>,
     /// The caller's own name for this request, to ask once.
     pub idempotency_key: Option<String>,
+    /// The deletion after which the tenant came back.
+    pub replay_of: Option<Uuid>,
 }
 
 impl Request {
@@ -71,15 +73,6 @@ pub enum Refusal {
         count: usize,
         /// Table and reason of the first.
         first: String,
-    },
-    /// Rows remain however often they are deleted.
-    #[error(
-        "rows of {table} were still there after they had been deleted: a trigger or a rule keeps them; \
-         nothing was erased, let it permit the deletion or drop it"
-    )]
-    RowsKept {
-        /// The table that they are in.
-        table: String,
     },
     /// The plan is not the one the caller has seen.
     #[error("the plan has changed since the preview; read deletionPreview again and pass its planDigest")]

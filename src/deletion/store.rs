@@ -1,13 +1,13 @@
-//! Reads and writes the records of deletions.
+//! Reads the records of deletions.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use entity::timestamp;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Value};
 use uuid::Uuid;
 
-use super::{Deletion, Status, TableProgress};
+use super::{Block, BlockCode, Certificate, Deletion, Status, TableProgress};
 use crate::{
     auth::Visible,
     database::{Database, Error, Sql},
@@ -23,66 +23,6 @@ pub struct Criteria {
     pub tenant: Option<Uuid>,
     /// In any of these states.
     pub status: Option<Vec<Status>>,
-}
-
-/// What a record remembers beside what it shows.
-pub(super) struct Remembered<'a> {
-    pub(super) plan_digest: &'a str,
-    pub(super) bytes_planned: i64,
-    pub(super) idempotency_key: Option<&'a str>,
-    pub(super) input_digest: Option<&'a str>,
-}
-
-/// Writes a finished deletion and its tables.
-pub(super) async fn insert(
-    transaction: &DatabaseTransaction,
-    deletion: &Deletion,
-    remembered: &Remembered<'_>,
-    tables: &[TableProgress],
-) -> Result<(), Error> {
-    let mut sql = Sql::new(transaction.get_database_backend());
-    let instant = |sql: &mut Sql, instant: Option<DateTime<Utc>>| match instant {
-        Some(instant) => sql.bind_instant(instant),
-        None => "NULL".to_owned(),
-    };
-    let columns: Vec<(&str, String)> = vec![
-        ("id", sql.bind(deletion.id.into())),
-        ("tenant_id", sql.bind(deletion.tenant.into())),
-        ("status", sql.bind(deletion.status.word().into())),
-        ("reason", sql.bind(deletion.reason.clone().into())),
-        ("requested_by", sql.bind(deletion.requested_by.as_str().into())),
-        ("requested_at", sql.bind_instant(deletion.requested_at)),
-        ("is_forced", sql.bind(deletion.is_forced.into())),
-        ("is_export_requested", sql.bind(deletion.is_export_requested.into())),
-        ("started_at", instant(&mut sql, deletion.started_at)),
-        ("finished_at", instant(&mut sql, deletion.finished_at)),
-        ("plan_digest", sql.bind(remembered.plan_digest.into())),
-        ("objects_planned", sql.bind(deletion.objects_planned.into())),
-        ("bytes_planned", sql.bind(remembered.bytes_planned.into())),
-        ("idempotency_key", sql.bind(remembered.idempotency_key.map(str::to_owned).into())),
-        ("input_digest", sql.bind(remembered.input_digest.map(str::to_owned).into())),
-    ];
-    let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
-    let text = format!("INSERT INTO tenant_deletions ({}) VALUES ({})", names.join(", "), values.join(", "));
-    transaction.execute_raw(sql.statement(&text)).await?;
-
-    for (position, table) in (0_i32..).zip(tables) {
-        let mut sql = Sql::new(transaction.get_database_backend());
-        let values = [
-            sql.bind(deletion.id.into()),
-            sql.bind(position.into()),
-            sql.bind(table.name.as_str().into()),
-            sql.bind(table.rows_planned.into()),
-            sql.bind(table.rows_erased.into()),
-        ];
-        let text = format!(
-            "INSERT INTO tenant_deletion_tables (deletion_id, position, table_name, rows_planned, rows_erased) \
-             VALUES ({})",
-            values.join(", ")
-        );
-        transaction.execute_raw(sql.statement(&text)).await?;
-    }
-    Ok(())
 }
 
 /// The deletion that `subject` asked for under this key, with the digest of what was asked.
@@ -258,18 +198,57 @@ async fn all<C: ConnectionTrait>(connection: &C, sql: Sql, text: &str) -> Result
 }
 
 fn read(row: &QueryResult) -> Result<Deletion, DbErr> {
-    let word: String = row.try_get_by("status")?;
+    let requested_at: DateTime<Utc> = row.try_get_by("requested_at")?;
+    let scheduled_for: Option<DateTime<Utc>> = row.try_get_by("scheduled_for")?;
     Ok(Deletion {
         id: row.try_get_by("id")?,
         tenant: row.try_get_by("tenant_id")?,
-        status: Status::of(&word).ok_or_else(|| DbErr::Type(format!("unknown status {word:?}")))?,
+        status: status(&row.try_get_by::<String, _>("status")?)?,
         reason: row.try_get_by("reason")?,
         requested_by: row.try_get_by("requested_by")?,
-        requested_at: row.try_get_by("requested_at")?,
+        requested_at,
         is_forced: row.try_get_by("is_forced")?,
         is_export_requested: row.try_get_by("is_export_requested")?,
         started_at: row.try_get_by("started_at")?,
         finished_at: row.try_get_by("finished_at")?,
+        scheduled_for: scheduled_for.unwrap_or(requested_at),
+        block: block(row)?,
+        plan_digest: row.try_get_by("plan_digest")?,
+        steps_done: count(row.try_get_by("steps_done")?)?,
+        attempts: count(row.try_get_by("attempts")?)?,
         objects_planned: row.try_get_by("objects_planned")?,
+        objects_erased: row.try_get_by("objects_erased")?,
+        bytes_erased: row.try_get_by("bytes_erased")?,
+        replay_of: row.try_get_by("replay_of")?,
+        certificate: certificate(row)?,
     })
+}
+
+fn status(word: &str) -> Result<Status, DbErr> {
+    Status::of(word).ok_or_else(|| DbErr::Type(format!("unknown status {word:?}")))
+}
+
+fn count<T: TryFrom<i32>>(number: i32) -> Result<T, DbErr> {
+    T::try_from(number).map_err(|_| DbErr::Type(format!("a count is {number}")))
+}
+
+fn block(row: &QueryResult) -> Result<Option<Block>, DbErr> {
+    let Some(word) = row.try_get_by::<Option<String>, _>("block_code")? else { return Ok(None) };
+    let code = BlockCode::of(&word).ok_or_else(|| DbErr::Type(format!("unknown code {word:?}")))?;
+    Ok(Some(Block {
+        code,
+        message: row.try_get_by("block_message")?,
+        during: status(&row.try_get_by::<String, _>("block_during")?)?,
+        since: row.try_get_by("blocked_at")?,
+    }))
+}
+
+fn certificate(row: &QueryResult) -> Result<Option<Certificate>, DbErr> {
+    let Some(document) = row.try_get_by::<Option<String>, _>("certificate")? else { return Ok(None) };
+    Ok(Some(Certificate {
+        document,
+        sha256: row.try_get_by("certificate_sha256")?,
+        signature: row.try_get_by("certificate_signature")?,
+        key_id: row.try_get_by("certificate_key_id")?,
+    }))
 }

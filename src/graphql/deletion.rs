@@ -1,14 +1,19 @@
 //! `TenantDeletion` and what belongs to it.
 
+use std::time::Duration;
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use chrono::TimeDelta;
 
 use super::{
     error::Fault,
-    request::loaders,
+    request::{loaders, parts},
     scalar::{DateTime, Int64},
     stats::int64,
 };
 use crate::deletion::{self, Deletion, TableProgress};
+
+type Instant = chrono::DateTime<chrono::Utc>;
 
 /// Where a deletion stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
@@ -33,6 +38,7 @@ pub enum TenantDeletionStatus {
 
 /// Why a deletion stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "deletion::BlockCode")]
 pub enum DeletionBlockCode {
     /// Sessions or calls were active when erasing was to begin.
     ActiveSessions,
@@ -40,17 +46,17 @@ pub enum DeletionBlockCode {
     PlanIncomplete,
     /// The gateway's database user lacks a right.
     PermissionDenied,
-    /// Foreign keys form a circle that cannot be broken.
+    /// Rows refer to one another in a circle that cannot be broken.
     ForeignKeyCycle,
     /// Rows were left after everything was erased.
     RowsRemain,
-    /// Writers kept adding rows.
+    /// Writers kept adding rows, or held the tenant's.
     Writers,
     /// Object storage did not do what it was asked.
     StorageFailed,
     /// The archive could not be written.
     ExportFailed,
-    /// A fault of the gateway.
+    /// A fault of the gateway, or of the database.
     Internal,
 }
 
@@ -162,12 +168,12 @@ impl TenantDeletion {
 
     /// When erasing is, or was, to begin: without a grace period, when it was asked for.
     async fn scheduled_for(&self) -> DateTime {
-        DateTime(self.0.requested_at)
+        DateTime(self.0.scheduled_for)
     }
 
     /// Whether `cancelTenantDeletion` can still call it off.
     async fn is_cancelable(&self) -> bool {
-        self.0.status == deletion::Status::Scheduled
+        self.0.is_cancelable()
     }
 
     /// When erasing began.
@@ -180,25 +186,38 @@ impl TenantDeletion {
         self.0.finished_at.map(DateTime)
     }
 
-    /// Why it stopped, while it is blocked.
+    /// What is in the way. With status `BLOCKED` it has stopped; with another one it is tried again by
+    /// itself. Null while nothing is in the way.
     async fn block(&self) -> Option<DeletionBlock> {
-        None
+        let block = self.0.block.as_ref()?;
+        Some(DeletionBlock {
+            code: block.code.into(),
+            message: block.message.clone(),
+            during: block.during.into(),
+            since: DateTime(block.since),
+        })
     }
 
     /// How far it has come.
     async fn progress(&self, context: &Context<'_>) -> async_graphql::Result<DeletionProgress> {
         let tables = loaders(context).deletion_tables(self.0.id).await?.unwrap_or_default();
-        Ok(DeletionProgress::new(&self.0, &tables)?)
+        Ok(DeletionProgress::new(&self.0, &tables, parts(context).clock.now())?)
     }
 
-    /// What the finished deletion proves. Null where none was issued.
+    /// What the finished deletion proves. Null until it has ended.
     async fn certificate(&self) -> Option<DeletionCertificate> {
-        None
+        let certificate = self.0.certificate.clone()?;
+        Some(DeletionCertificate {
+            document: certificate.document,
+            sha256: certificate.sha256,
+            signature: certificate.signature,
+            key_id: certificate.key_id,
+        })
     }
 }
 
 impl DeletionProgress {
-    fn new(deletion: &Deletion, tables: &[TableProgress]) -> Result<Self, Fault> {
+    fn new(deletion: &Deletion, tables: &[TableProgress], now: Instant) -> Result<Self, Fault> {
         let planned: i64 = tables.iter().map(|table| table.rows_planned).sum();
         let erased: i64 = tables.iter().map(|table| table.rows_erased).sum();
         let tables = tables
@@ -215,17 +234,27 @@ impl DeletionProgress {
             rows_planned: int64(planned, "rowsPlanned")?,
             rows_erased: int64(erased, "rowsErased")?,
             objects_planned: int64(deletion.objects_planned, "objectsPlanned")?,
-            objects_erased: int64(0, "objectsErased")?,
-            bytes_erased: int64(0, "bytesErased")?,
-            rows_per_second: rate(deletion, erased),
-            estimated_end_at: None,
+            objects_erased: int64(deletion.objects_erased, "objectsErased")?,
+            bytes_erased: int64(deletion.bytes_erased, "bytesErased")?,
+            rows_per_second: rate(deletion, erased, now),
+            estimated_end_at: end(deletion, erased, planned, now).map(DateTime),
             tables,
         })
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
-fn rate(deletion: &Deletion, rows: i64) -> Option<f64> {
-    let seconds = (deletion.finished_at? - deletion.started_at?).as_seconds_f64();
-    (seconds > 0.0).then(|| rows as f64 / seconds)
+fn rate(deletion: &Deletion, rows: i64, now: Instant) -> Option<f64> {
+    let seconds = (deletion.finished_at.unwrap_or(now) - deletion.started_at?).as_seconds_f64();
+    (seconds > 0.0 && rows > 0).then(|| rows as f64 / seconds)
+}
+
+/// At the rate so far, if it is erasing.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn end(deletion: &Deletion, erased: i64, planned: i64, now: Instant) -> Option<Instant> {
+    if deletion.status != deletion::Status::Erasing {
+        return None;
+    }
+    let seconds = (planned - erased).max(0) as f64 / rate(deletion, erased, now)?;
+    now.checked_add_signed(TimeDelta::from_std(Duration::try_from_secs_f64(seconds).ok()?).ok()?)
 }

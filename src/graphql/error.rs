@@ -115,8 +115,12 @@ impl From<&database::Error> for Fault {
             }
             database::Error::Address
             | database::Error::Duplicate(_)
+            | database::Error::Denied(_)
+            | database::Error::ForeignKey(_)
             | database::Error::Circle(_)
-            | database::Error::Refused(_) => Self::internal(error),
+            | database::Error::Refused(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -66,11 +66,11 @@ impl DeletionPreview {
         let tables = preview
             .tables
             .iter()
-            .map(|(table, rows)| {
+            .map(|counted| {
                 Ok(PlannedTable {
-                    name: table.to_string(),
-                    row_count: int64(*rows, "rowCount")?,
-                    is_exact: true,
+                    name: counted.table.to_string(),
+                    row_count: int64(counted.rows, "rowCount")?,
+                    is_exact: counted.is_exact,
                 })
             })
             .collect::<Result<_, Fault>>()?;
@@ -83,7 +83,7 @@ impl DeletionPreview {
         Ok(Self {
             tenant_id,
             tables,
-            total_rows: int64(preview.tables.iter().map(|(_, rows)| rows).sum(), "totalRows")?,
+            total_rows: int64(preview.tables.iter().map(|counted| counted.rows).sum(), "totalRows")?,
             object_count: int64(preview.objects.count, "objectCount")?,
             object_bytes: int64(preview.objects.bytes, "objectBytes")?,
             gaps: gaps.collect(),

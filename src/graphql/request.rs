@@ -1,7 +1,5 @@
 //! What a resolver has at hand: the parts it may use, who asks, and the request's loaders.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, ID};
 use uuid::Uuid;
 
@@ -14,7 +12,7 @@ use crate::{
     auth::{Action, Viewer},
     clock::Clock,
     database::Database,
-    deletion::Eraser,
+    deletion::Deletions,
     metrics::Metrics,
     usage,
 };
@@ -26,8 +24,8 @@ pub struct Parts {
     pub database: Database,
     /// Reads figures.
     pub reader: usage::Reader,
-    /// Erases tenants.
-    pub eraser: Arc<Eraser>,
+    /// Takes requests to erase tenants.
+    pub deletions: Deletions,
     /// Counts what operators see.
     pub metrics: Metrics,
     /// Tells the time.

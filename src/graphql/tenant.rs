@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::Action,
-    deletion,
+    deletion::Deletion,
     tenant::{Status, Tenant},
     usage::{self, Quota, Reading, SeriesRequest, Stats, Zone},
 };
@@ -126,8 +126,16 @@ impl TenantNode {
     }
 
     /// When a scheduled deletion will begin. Null when none is scheduled.
-    async fn deletion_scheduled_for(&self) -> Option<DateTime> {
-        None
+    async fn deletion_scheduled_for(
+        &self,
+        context: &Context<'_>,
+    ) -> Option<async_graphql::Result<DateTime>> {
+        match loaders(context).newest_deletion(self.row.id).await {
+            Ok(deletion) => deletion
+                .filter(Deletion::is_cancelable)
+                .map(|deletion| Ok(DateTime(deletion.scheduled_for))),
+            Err(fault) => Some(Err(fault.into())),
+        }
     }
 
     /// Usage, performance and billing figures of the present day and month. Null only together with
@@ -178,8 +186,7 @@ impl TenantNode {
         let read = async {
             require(context, Action::PreviewDeletion, "preview a deletion")?;
             let parts = parts(context);
-            let now = parts.clock.now();
-            let preview = deletion::preview(&parts.database, &parts.reader, self.row.id, now).await?;
+            let preview = parts.deletions.preview(self.row.id).await?;
             DeletionPreview::new(self.row.id.into(), &preview)
         };
         Some(read.await.map_err(Into::into))

@@ -1,76 +1,175 @@
-//! Object storage: where the bytes of recordings and files live.
+//! Object storage: where the bytes of recordings and files live. A local directory, or a bucket that
+//! speaks S3.
+//!
+//! A key is taken as it is written, byte for byte: nothing is encoded, joined or made shorter, so a
+//! key names the object that whoever wrote its row has made. A key that can name no object there is
+//! refused ([`Error::Key`]).
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod bucket;
+mod directory;
+mod error;
+mod tree;
 
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as Key};
-use thiserror::Error as ThisError;
+use std::path::Path;
+
 use url::Url;
 
-/// A fault of object storage.
-#[derive(Debug, ThisError)]
-pub enum Error {
-    /// The address is of no storage that the gateway can use.
-    #[error("the storage address must start with file://, followed by an absolute path")]
-    Address,
-    /// The storage did not do what was asked.
-    #[error("object storage failed: {0}")]
-    Failed(String),
-}
+pub use self::error::Error;
+use self::{bucket::Bucket, directory::Directory};
 
 /// Where objects are kept. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    store: Arc<dyn ObjectStore>,
+    place: Place,
 }
 
-/// The directory that `file:///ABSOLUTE/PATH` names. Makes nothing.
+#[derive(Clone, Debug)]
+enum Place {
+    Directory(Directory),
+    Bucket(Bucket),
+}
+
+/// What a plain listing does not show, and has been removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hidden {
+    /// Older versions of objects, in a bucket that keeps them.
+    pub versions: u64,
+    /// Marks that say that an object was deleted, in such a bucket.
+    pub markers: u64,
+    /// Uploads that were begun and never finished; in a directory, the temporary files of such writes.
+    pub uploads: u64,
+}
+
+/// Whether [`Storage::open`] would take this address. Opens nothing and asks nobody.
 ///
 /// # Errors
 ///
-/// [`Error::Address`] for any other address.
-pub fn directory(url: &str) -> Result<PathBuf, Error> {
-    Url::parse(url)
-        .ok()
-        .filter(|url| url.scheme() == "file")
-        .and_then(|url| url.to_file_path().ok())
-        .ok_or(Error::Address)
+/// [`Error::Address`] when it would not.
+pub fn check(url: &str) -> Result<(), Error> {
+    Storage::at(url, std::env::vars()).map(|_| ())
 }
 
 impl Storage {
-    /// Opens `file:///ABSOLUTE/PATH`, making the directory where it is missing.
+    /// Opens `file:///ABSOLUTE/PATH`, making the directory where it is missing, or
+    /// `s3://BUCKET[/PREFIX]`, where nobody is asked before the first use.
+    ///
+    /// S3 reads the environment's usual variables: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (or
+    /// the roles of a container, a web identity or an instance), `AWS_SESSION_TOKEN`, `AWS_REGION`,
+    /// `AWS_ENDPOINT_URL`, `AWS_VIRTUAL_HOSTED_STYLE_REQUEST`, and `AWS_ALLOW_HTTP` for an endpoint
+    /// without TLS.
     ///
     /// # Errors
     ///
-    /// [`Error::Address`] for any other address, [`Error::Failed`] when it cannot be made.
+    /// [`Error::Address`] for any other address; what stands in the way of making the directory.
     pub fn open(url: &str) -> Result<Self, Error> {
-        Self::open_directory(&directory(url)?)
+        Self::open_with(url, std::env::vars())
+    }
+
+    /// As [`Storage::open`], with these variables in place of the environment's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::open`].
+    pub fn open_with(url: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let storage = Self::at(url, variables)?;
+        if let Place::Directory(directory) = &storage.place {
+            directory.make()?;
+        }
+        Ok(storage)
     }
 
     /// Opens a directory, making it where it is missing.
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] when it cannot be made.
+    /// What stands in the way of making it.
     pub fn open_directory(path: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(path).map_err(|error| Error::Failed(error.to_string()))?;
-        let store =
-            LocalFileSystem::new_with_prefix(path).map_err(|error| Error::Failed(error.to_string()))?;
-        Ok(Self { store: Arc::new(store) })
+        let directory = Directory::at(path.to_owned());
+        directory.make()?;
+        Ok(Self { place: Place::Directory(directory) })
     }
 
-    /// Writes one object, replacing an older one of the same key.
+    fn at(url: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let url = Url::parse(url).map_err(|_| Error::address("it is no URL"))?;
+        let place = match url.scheme() {
+            "file" => {
+                let path = url.to_file_path().map_err(|()| Error::address("the path must be absolute"))?;
+                Place::Directory(Directory::at(path))
+            }
+            "s3" => Place::Bucket(Bucket::at(&url, variables)?),
+            other => return Err(Error::address(&format!("{other}:// is neither"))),
+        };
+        Ok(Self { place })
+    }
+
+    /// Writes one object, replacing an older one of the same key. It is there whole or not at all.
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] when it was not written.
+    /// [`Error`], when it was not written.
     pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
-        self.store
-            .put(&Key::from(key), PutPayload::from(bytes))
-            .await
-            .map(|_| ())
-            .map_err(|error| Error::Failed(error.to_string()))
+        match &self.place {
+            Place::Directory(directory) => directory.put(key, bytes).await,
+            Place::Bucket(bucket) => bucket.put(key, bytes).await,
+        }
+    }
+
+    /// Reads one object, or nothing where there is none of this key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], when it is unknown whether there is one.
+    pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        match &self.place {
+            Place::Directory(directory) => directory.get(key).await,
+            Place::Bucket(bucket) => bucket.get(key).await,
+        }
+    }
+
+    /// Removes objects, 1,000 a request where the storage has such requests. One that is not there is
+    /// removed already. Directories that have become empty go too. Answers with an entry for each key
+    /// that could not be removed; the objects of all other keys are gone.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the storage from removing anything more, such as its absence or a missing bucket.
+    /// Some objects may be gone then; ask again for all.
+    pub async fn remove(&self, keys: &[String]) -> Result<Vec<(String, Error)>, Error> {
+        match &self.place {
+            Place::Directory(directory) => directory.remove(keys).await,
+            Place::Bucket(bucket) => bucket.remove(keys).await,
+        }
+    }
+
+    /// Up to `limit` objects whose keys begin with `prefix`, which ends with `/`: key and bytes, in no
+    /// promised order. Fewer than `limit` are all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] for another prefix; [`Error`] when the storage does not tell.
+    pub async fn list(&self, prefix: &str, limit: usize) -> Result<Vec<(String, u64)>, Error> {
+        match &self.place {
+            Place::Directory(directory) => directory.list(prefix, limit).await,
+            Place::Bucket(bucket) => bucket.list(prefix, limit).await,
+        }
+    }
+
+    /// Removes what [`Storage::list`] does not show under `prefix`, which ends with `/`, and tells how
+    /// many of each there were. In a bucket: older versions and delete markers, and unfinished
+    /// uploads. In a directory: temporary files of unfinished writes, and empty directories.
+    ///
+    /// A bucket that keeps no versions has none to remove. A server that does not know the question
+    /// for versions is believed to keep none, unless the bucket says that it does; one that does not
+    /// know the question for uploads is believed to have no uploads in parts. Both are logged.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] for another prefix; [`Error`] when the storage does not tell or does not remove,
+    /// for want of a permission for instance. Ask again then: what is gone already is not counted.
+    pub async fn purge_hidden(&self, prefix: &str) -> Result<Hidden, Error> {
+        match &self.place {
+            Place::Directory(directory) => directory.purge_hidden(prefix).await,
+            Place::Bucket(bucket) => bucket.purge_hidden(prefix).await,
+        }
     }
 }

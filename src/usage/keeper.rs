@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Clock,
-    database::{Database, Error, Sql},
+    database::{self, Database, Error, Sql},
 };
 
 /// Names the lease.
@@ -65,19 +65,10 @@ impl Keeper {
     /// [`Error`]; [`Error::Contention`] while a step of another process takes long.
     pub async fn lease(&self) -> Result<Option<Lease>, Error> {
         let transaction = self.bounded().await?;
-        let now = self.clock.now();
-        let mut sql = Sql::new(self.database.backend());
-        let (name, holder) = (sql.bind(LEASE.into()), sql.bind(self.holder.into()));
-        let (now, end) = (sql.bind_instant(now), sql.bind_instant(now + LEASE_TERM));
-        let text = format!(
-            "INSERT INTO gateway_leases AS l (name, holder, token, expires_at) VALUES ({name}, {holder}, 1, {end}) \
-             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
-               token = l.token + CASE WHEN l.holder = excluded.holder THEN 0 ELSE 1 END \
-             WHERE l.holder = excluded.holder OR l.expires_at <= {now} RETURNING token"
-        );
-        let row = transaction.query_one_raw(sql.statement(&text)).await?;
+        let taken =
+            database::Lease::take(&transaction, LEASE, self.holder, self.clock.now(), LEASE_TERM).await?;
         transaction.commit().await?;
-        Ok(row.map(|row| row.try_get_by("token").map(|token| Lease { token })).transpose()?)
+        Ok(taken.map(|lease| Lease { token: lease.token }))
     }
 
     /// Gives the lease back, so that another process need not wait until it runs out.

@@ -41,6 +41,7 @@ pub const OWNED: [(&str, &str); 18] = [
 
 /// Asks for a deletion; returns its payload.
 pub async fn delete(app: &TestApp, input: Value) -> Value {
+    app.erase();
     app.admin(DELETE, json!({ "input": input })).await["deleteTenant"].clone()
 }
 

@@ -78,7 +78,9 @@ async fn a_seed_that_is_refused_makes_nothing() {
     let url = format!("sqlite://{}/x.db?mode=rwc", directory.path().display());
     for (option, value, part) in [
         ("--months", "999999", "2012"),
-        ("--storage-url", "s3://bucket", "file://"),
+        ("--storage-url", "s3://", "name of a bucket"),
+        ("--storage-url", "s3://key:secret@bucket", "only a bucket"),
+        ("--storage-url", "ftp://bucket", "ftp:// is neither"),
         ("--storage-url", "x", "file://"),
     ] {
         refused(&["seed", option, value, "--database-url", &url], part).await;

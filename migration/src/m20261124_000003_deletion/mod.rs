@@ -31,7 +31,7 @@ const FENCED: [&str; 13] = [
 
 /// Columns that the record gains, with their types in the dialect of either database: `INSTANT` and
 /// `BIGINT` are spelt out. The gateway keeps each of them consistent with the status.
-const COLUMNS: [(&str, &str); 19] = [
+const COLUMNS: [(&str, &str); 21] = [
     ("scheduled_for", "INSTANT"),
     ("canceled_at", "INSTANT"),
     ("cancel_reason", "TEXT"),
@@ -46,6 +46,8 @@ const COLUMNS: [(&str, &str); 19] = [
     ("final_usage", "TEXT"),
     ("objects_erased", "BIGINT NOT NULL DEFAULT 0"),
     ("bytes_erased", "BIGINT NOT NULL DEFAULT 0"),
+    ("versions_erased", "BIGINT NOT NULL DEFAULT 0"),
+    ("uploads_erased", "BIGINT NOT NULL DEFAULT 0"),
     ("certificate", "TEXT"),
     ("certificate_sha256", "TEXT"),
     ("certificate_signature", "TEXT"),

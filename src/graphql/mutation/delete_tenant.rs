@@ -53,8 +53,10 @@ pub struct DeleteTenant;
 
 #[Object]
 impl DeleteTenant {
-    /// Erases a tenant and everything it owns, permanently. Admins only. When the payload has a
-    /// deletion with status `DELETED`, the rows are gone. Asking again returns the same deletion.
+    /// Erases a tenant and everything it owns, permanently. Admins only. With a grace period the deletion
+    /// is `SCHEDULED` and can be called off until then; without one it begins at once and goes on by itself,
+    /// whoever hangs up. The answer waits a little, so that a small tenant is `DELETED` in it; a large one is
+    /// `ERASING`, and `tenantDeletion` tells how far it has come. Asking again returns the same deletion.
     async fn delete_tenant(
         &self,
         context: &Context<'_>,
@@ -75,10 +77,11 @@ impl DeleteTenant {
             export: input.export,
             plan_digest: input.plan_digest,
             idempotency_key: input.idempotency_key,
+            replay_of: None,
         };
-        let (eraser, subject) = (parts(context).eraser.clone(), viewer(context).subject.clone());
+        let (deletions, subject) = (parts(context).deletions.clone(), viewer(context).subject.clone());
         // In a task of its own: a client that hangs up does not stop it half-way through.
-        let outcome = tokio::spawn(async move { eraser.delete(&request, &subject).await }).await;
+        let outcome = tokio::spawn(async move { deletions.delete(&request, &subject).await }).await;
         match outcome {
             Ok(Ok(deletion)) => {
                 Ok(DeleteTenantPayload { deletion: Some(TenantDeletion(deletion)), user_errors: Vec::new() })

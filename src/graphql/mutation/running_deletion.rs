@@ -1,11 +1,12 @@
 //! `cancelTenantDeletion` and `resumeTenantDeletion`: changes to a deletion that has not ended.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use uuid::Uuid;
 
 use super::user_error::{UserError, UserErrorCode, input_uuid};
 use crate::{
     auth::Action,
-    deletion::{self, Deletion},
+    deletion::{self, Deletion, Unchanged},
     graphql::{
         deletion::TenantDeletion,
         error::Fault,
@@ -56,62 +57,75 @@ pub struct RunningDeletion;
 
 #[Object]
 impl RunningDeletion {
-    /// Calls off a deletion that is still scheduled. Admins only. This gateway erases at once, so
-    /// that there is nothing to call off.
+    /// Calls off a deletion that has not begun to erase. Admins only. The tenant goes on as it was.
     async fn cancel_tenant_deletion(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "Which deletion to call off.")] input: CancelTenantDeletionInput,
     ) -> async_graphql::Result<CancelTenantDeletionPayload> {
         require(context, Action::DeleteTenant, "cancel a deletion")?;
-        let _ = input.reason;
-        let (deletion, error) = refused(
-            find(context, &input.deletion_id).await?,
+        let checked = input_uuid(&input.deletion_id, "deletionId")
+            .and_then(|id| deletion::check_text("reason", input.reason.as_deref()).map(|()| id).map_err(Into::into));
+        let id = match checked {
+            Ok(id) => id,
+            Err(error) => return Ok(CancelTenantDeletionPayload { deletion: None, user_errors: vec![error] }),
+        };
+        let outcome = parts(context).deletions.cancel(id, input.reason.as_deref()).await.map_err(Fault::from)?;
+        let (deletion, user_errors) = told(
+            context,
+            id,
+            outcome,
             UserErrorCode::DeletionNotCancelable,
-            "the deletion has ended and cannot be canceled",
-        );
-        Ok(CancelTenantDeletionPayload { deletion, user_errors: vec![error] })
+            "the deletion has begun to erase, or has ended, and cannot be canceled",
+        )
+        .await?;
+        Ok(CancelTenantDeletionPayload { deletion, user_errors })
     }
 
-    /// Takes up a deletion that is blocked. Admins only. In this gateway a deletion is whole or has
-    /// not happened, so that none is ever blocked.
+    /// Takes up a blocked deletion where it stopped. Admins only. It then goes on by itself.
     async fn resume_tenant_deletion(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "Which deletion to take up again.")] input: ResumeTenantDeletionInput,
     ) -> async_graphql::Result<ResumeTenantDeletionPayload> {
         require(context, Action::DeleteTenant, "resume a deletion")?;
-        let _ = input.force;
-        let (deletion, error) = refused(
-            find(context, &input.deletion_id).await?,
+        let id = match input_uuid(&input.deletion_id, "deletionId") {
+            Ok(id) => id,
+            Err(error) => return Ok(ResumeTenantDeletionPayload { deletion: None, user_errors: vec![error] }),
+        };
+        let outcome = parts(context).deletions.resume(id, input.force).await.map_err(Fault::from)?;
+        let (deletion, user_errors) = told(
+            context,
+            id,
+            outcome,
             UserErrorCode::DeletionNotBlocked,
-            "the deletion has ended; there is nothing to resume",
-        );
-        Ok(ResumeTenantDeletionPayload { deletion, user_errors: vec![error] })
+            "the deletion is not blocked; there is nothing to resume",
+        )
+        .await?;
+        Ok(ResumeTenantDeletionPayload { deletion, user_errors })
     }
 }
 
-async fn find(context: &Context<'_>, id: &ID) -> Result<Result<Option<Deletion>, UserError>, Fault> {
-    match input_uuid(id, "deletionId") {
-        Ok(id) => Ok(Ok(deletion::by_ids(&parts(context).database, &[id]).await?.pop())),
-        Err(error) => Ok(Err(error)),
-    }
-}
-
-/// Every deletion on record has ended: it is shown, with the reason why it stays as it is.
-fn refused(
-    found: Result<Option<Deletion>, UserError>,
+/// The deletion as it stands, with the reason why it stays so.
+async fn told(
+    context: &Context<'_>,
+    id: Uuid,
+    outcome: Result<Deletion, Unchanged>,
     code: UserErrorCode,
     message: &str,
-) -> (Option<TenantDeletion>, UserError) {
-    match found {
-        Ok(Some(deletion)) => {
-            (Some(TenantDeletion(deletion)), UserError::new(code, Some("deletionId"), message))
+) -> Result<(Option<TenantDeletion>, Vec<UserError>), Fault> {
+    let field = Some("deletionId");
+    let error = match outcome {
+        Ok(deletion) => return Ok((Some(TenantDeletion(deletion)), Vec::new())),
+        Err(Unchanged::NotFound) => {
+            UserError::new(UserErrorCode::DeletionNotFound, field, "there is no deletion with this id")
         }
-        Ok(None) => {
-            let message = "there is no deletion with this id";
-            (None, UserError::new(UserErrorCode::DeletionNotFound, Some("deletionId"), message))
+        Err(Unchanged::Refused) => UserError::new(code, field, message),
+        Err(Unchanged::Busy) => {
+            let message = "other transactions hold the deletion's record; try again in a moment";
+            UserError::new(UserErrorCode::Busy, field, message)
         }
-        Err(error) => (None, error),
-    }
+    };
+    let deletion = deletion::by_ids(&parts(context).database, &[id]).await?.pop();
+    Ok((deletion.map(TenantDeletion), vec![error]))
 }

@@ -14,8 +14,7 @@ pub enum UserErrorCode {
     ConfirmationMismatch,
     /// Sessions or calls are active; `force` overrides.
     ActiveSessions,
-    /// Something cannot be erased safely; `deletionPreview` names it with a remedy. Or rows stay however
-    /// often they are deleted; the message names their table.
+    /// Something cannot be erased safely; `deletionPreview` names it with a remedy.
     PlanIncomplete,
     /// The plan is not the one that `planDigest` names.
     PlanChanged,
@@ -68,7 +67,7 @@ impl From<Refusal> for UserError {
             Refusal::TenantNotFound => (Code::TenantNotFound, Some("tenantId")),
             Refusal::ConfirmationMismatch => (Code::ConfirmationMismatch, Some("confirmName")),
             Refusal::ActiveSessions { .. } => (Code::ActiveSessions, Some("force")),
-            Refusal::PlanIncomplete { .. } | Refusal::RowsKept { .. } => (Code::PlanIncomplete, None),
+            Refusal::PlanIncomplete { .. } => (Code::PlanIncomplete, None),
             Refusal::PlanChanged => (Code::PlanChanged, Some("planDigest")),
             Refusal::Busy => (Code::Busy, None),
             Refusal::ExportUnavailable => (Code::ExportUnavailable, Some("export")),

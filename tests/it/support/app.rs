@@ -10,13 +10,16 @@ use reqwest::{Client, StatusCode};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value as Bound};
 use serde_json::{Value, json};
 use tenant_gateway::{
-    app::{self, App},
+    app::{self, App, Erasing},
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
+    deletion::{Deletions, Worker},
     metrics::Metrics,
+    storage::Storage,
     usage::{Folded, Keeper},
 };
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -43,6 +46,10 @@ pub struct TestApp {
     pub url: String,
     pub client: Client,
     pub shutdown: CancellationToken,
+    pub storage: Storage,
+    pub objects: TempDir,
+    pub deletions: Deletions,
+    worker: Mutex<Option<Worker>>,
     statements: Arc<AtomicUsize>,
     log: Arc<Mutex<Vec<Statement>>>,
 }
@@ -80,13 +87,17 @@ impl TestApp {
         let clock = Clock::fixed(noon());
         let keys = Keys::Secrets(vec![SECRET.to_vec()]);
         let authenticator = Authenticator::new(keys, None, None, clock.clone()).await.expect("a secret");
+        let objects = tempfile::tempdir().expect("a directory");
+        let storage = Storage::open_directory(objects.path()).expect("storage");
         let app = App {
             database: database.clone(),
             authenticator,
             clock: clock.clone(),
             session_timeout: TimeDelta::hours(2),
             metrics: Metrics::default(),
+            erasing: Erasing::with(storage.clone()),
         };
+        let (deletions, worker) = (app.deletions(), Mutex::new(Some(app.eraser())));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
@@ -99,8 +110,19 @@ impl TestApp {
             url: format!("http://{address}"),
             client,
             shutdown,
+            storage,
+            objects,
+            deletions,
+            worker,
             statements,
             log: heard,
+        }
+    }
+
+    /// From here on deletions are carried out. Before, nothing but requests touches the database.
+    pub fn erase(&self) {
+        if let Some(worker) = self.worker.lock().expect("the worker").take() {
+            tokio::spawn(worker.run(self.shutdown.clone()));
         }
     }
 

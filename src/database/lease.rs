@@ -1,0 +1,82 @@
+//! Which process does a piece of work that only one should do.
+//!
+//! A lease runs out unless it is renewed, and another process may take it then. The token grows with
+//! each taking over: a transaction that checks it at its end cannot commit once somebody else works.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{ConnectionTrait, DbBackend};
+use uuid::Uuid;
+
+use super::{Error, Sql};
+
+/// A lease that this process held when it last asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The work.
+    pub name: String,
+    /// Grows whenever the holder changes.
+    pub token: i64,
+}
+
+impl Lease {
+    /// Takes the lease of a piece of work for `holder`, or renews it, until `term` from `now`. None while
+    /// another process holds it. One that ends much later than it could have been taken until is as good
+    /// as run out: the clock was set back meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn take<C: ConnectionTrait>(
+        connection: &C,
+        name: &str,
+        holder: Uuid,
+        now: DateTime<Utc>,
+        term: TimeDelta,
+    ) -> Result<Option<Self>, Error> {
+        let mut sql = Sql::new(connection.get_database_backend());
+        let (work, holder) = (sql.bind(name.into()), sql.bind(holder.into()));
+        let (end, beyond) = (sql.bind_instant(now + term), sql.bind_instant(now + term * 3));
+        let now = sql.bind_instant(now);
+        let text = format!(
+            "INSERT INTO gateway_leases AS l (name, holder, token, expires_at) VALUES ({work}, {holder}, 1, {end}) \
+             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
+               token = l.token + CASE WHEN l.holder = excluded.holder THEN 0 ELSE 1 END \
+             WHERE l.holder = excluded.holder OR l.expires_at <= {now} OR l.expires_at > {beyond} RETURNING token"
+        );
+        let row = connection.query_one_raw(sql.statement(&text)).await?;
+        let token = row.map(|row| row.try_get_by("token")).transpose()?;
+        Ok(token.map(|token| Self { name: name.to_owned(), token }))
+    }
+
+    /// Whether it is still this process's and has not run out. Until the transaction ends, nobody else can
+    /// take it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn holds<C: ConnectionTrait>(&self, transaction: &C, now: DateTime<Utc>) -> Result<bool, Error> {
+        let backend = transaction.get_database_backend();
+        // On SQLite the transaction is the only writer.
+        let lock = if backend == DbBackend::Postgres { " FOR SHARE" } else { "" };
+        let mut sql = Sql::new(backend);
+        let (name, token) = (sql.bind(self.name.as_str().into()), sql.bind(self.token.into()));
+        let now = sql.bind_instant(now);
+        let text = format!(
+            "SELECT 1 FROM gateway_leases WHERE name = {name} AND token = {token} AND expires_at > {now}{lock}"
+        );
+        Ok(transaction.query_one_raw(sql.statement(&text)).await?.is_some())
+    }
+
+    /// Ends it. Returns whether it was still this process's. In a transaction, nobody else has taken it
+    /// when that commits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn end<C: ConnectionTrait>(&self, connection: &C) -> Result<bool, Error> {
+        let mut sql = Sql::new(connection.get_database_backend());
+        let (name, token) = (sql.bind(self.name.as_str().into()), sql.bind(self.token.into()));
+        let text = format!("DELETE FROM gateway_leases WHERE name = {name} AND token = {token}");
+        Ok(connection.execute_raw(sql.statement(&text)).await?.rows_affected() > 0)
+    }
+}

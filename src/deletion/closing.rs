@@ -1,0 +1,189 @@
+//! The end of a deletion: one short transaction that proves that nothing is left, and says so for ever.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+use uuid::Uuid;
+
+use super::{
+    Certificate, Status, Tools,
+    certificate::{self, Facts},
+    entry::{Strictness, lock_tenant},
+    erasure::Erasure,
+    journal::{self, Change},
+    objects,
+    obstacle::Obstacle,
+};
+use crate::{
+    cascade::{self, Sweep},
+    database::{self, Sql},
+    faults, storage,
+};
+
+/// It waits for no lock longer than this, and works no longer than that.
+const CLOSING: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '10s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// More late rows than these are erased in batches again.
+const STRAGGLERS: i64 = 1_000;
+/// So often it goes back to erasing before writers are said to be in the way.
+const MOST_REOPENED: u32 = 5;
+/// Certificates that one round writes to storage.
+const ROUND: u64 = 100;
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// Nothing remains, and the record says so.
+    Closed,
+    /// Something came in late: erase again.
+    Again,
+}
+
+/// Closes a deletion whose rows and objects are gone.
+pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
+    let (tenant, id) = (erasure.deletion.tenant, erasure.id());
+    // Outside: the first look past erased rows is the slow one, and others need not wait for it.
+    let snapshot = erasure.tools.database.snapshot().await?;
+    cascade::see_all(&snapshot).await?;
+    let plan = erasure.entry.whole_plan(&snapshot, tenant).await?;
+    cascade::remaining(&snapshot, &plan, tenant, STRAGGLERS).await?;
+    snapshot.commit().await?;
+
+    let transaction = begin(erasure).await?;
+    faults::point("closing.begun");
+    let plan = erasure.entry.settled_plan(&transaction, tenant).await?;
+    if plan.digest() != erasure.deletion.plan_digest {
+        return Ok(Closing::Again);
+    }
+    lock_tenant(&transaction, tenant, Strictness::Writers).await.map_err(held)?;
+    // From here on nobody can add a row.
+    let Sweep::Done { tables, .. } = cascade::sweep(&transaction, &plan, tenant, STRAGGLERS, id).await? else {
+        return again(erasure, "more rows came in than are swept up at the end");
+    };
+    for (table, rows) in &tables {
+        journal::erased(&transaction, id, table, *rows).await?;
+    }
+    faults::point("closing.swept");
+    if objects::any(&transaction, id).await? {
+        // What was swept up is erased for good; its objects have to go first.
+        erasure.commit(transaction).await?;
+        return again(erasure, "rows with objects came in late");
+    }
+    let remaining = cascade::remaining(&transaction, &plan, tenant, 1).await?;
+    if let Some((table, _)) = remaining.first() {
+        return Err(Obstacle::RowsRemain(table.to_string()));
+    }
+    faults::point("closing.proven");
+    if cascade::delete_root(&transaction, &plan, tenant).await?
+        && let Some(root) = plan.steps.last()
+    {
+        journal::erased(&transaction, id, &root.table, 1).await?;
+    }
+    record(erasure, &transaction).await?;
+    faults::point("closing.recorded");
+    // Nobody else has taken over, and nobody need any more.
+    if !erasure.lease.end(&transaction).await? {
+        return Err(Obstacle::LeaseLost);
+    }
+    transaction.commit().await?;
+    faults::point("closing.committed");
+    erasure.tools.metrics.ended.inc();
+    Ok(Closing::Closed)
+}
+
+async fn begin(erasure: &Erasure<'_>) -> Result<DatabaseTransaction, Obstacle> {
+    let transaction = erasure.tools.database.begin().await?;
+    if erasure.tools.database.backend() == DbBackend::Postgres {
+        transaction.execute_unprepared(CLOSING).await?;
+    }
+    cascade::see_all(&transaction).await?;
+    Ok(transaction)
+}
+
+fn held(error: database::Error) -> Obstacle {
+    match error {
+        database::Error::Contention(_) => Obstacle::Writers("the tenant".to_owned()),
+        error => error.into(),
+    }
+}
+
+/// Goes back to erasing, a few times; then writers are in the way.
+fn again(erasure: &Erasure<'_>, why: &str) -> Result<Closing, Obstacle> {
+    tracing::info!(deletion = %erasure.id(), why, "erasing again");
+    if erasure.reopen() > MOST_REOPENED {
+        return Err(Obstacle::Writers("the tenant's tables".to_owned()));
+    }
+    Ok(Closing::Again)
+}
+
+/// Writes down that nothing remains, with the certificate.
+async fn record(erasure: &Erasure<'_>, transaction: &DatabaseTransaction) -> Result<(), Obstacle> {
+    let (now, deletion) = (erasure.entry.now(), &erasure.deletion);
+    let kept = journal::totals(transaction, deletion.id).await?;
+    let facts = Facts {
+        deletion: deletion.id,
+        tenant: deletion.tenant,
+        requested_at: deletion.requested_at,
+        started_at: deletion.started_at.unwrap_or(deletion.requested_at),
+        finished_at: now,
+        is_forced: deletion.is_forced,
+        plan_digest: deletion.plan_digest.clone(),
+        tables: kept.tables,
+        objects: kept.objects,
+        bytes: kept.bytes,
+        hidden_versions: kept.versions,
+        unfinished_uploads: kept.uploads,
+        final_month: kept.final_usage.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+        replay_of: deletion.replay_of,
+        gateway_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let certificate = certificate::issue(&facts, erasure.tools.signer.as_deref());
+    Change::new(transaction)
+        .into_status(Status::Deleted)
+        .at("finished_at", now)
+        .set("certificate", certificate.document)
+        .set("certificate_sha256", certificate.sha256)
+        .set("certificate_signature", certificate.signature)
+        .set("certificate_key_id", certificate.key_id)
+        .apply(transaction, deletion.id, &Status::OPEN)
+        .await?;
+    Ok(())
+}
+
+/// A certificate could not be kept in storage.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unstored {
+    #[error(transparent)]
+    Database(#[from] database::Error),
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}
+
+impl From<DbErr> for Unstored {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Writes certificates to object storage that are not there yet.
+pub(super) async fn store_certificates(tools: &Tools) -> Result<(), Unstored> {
+    let connection = &tools.database.connection;
+    let text = format!(
+        "SELECT id, tenant_id, certificate, certificate_sha256, certificate_signature, certificate_key_id \
+         FROM tenant_deletions WHERE certificate IS NOT NULL AND certificate_stored_at IS NULL LIMIT {ROUND}"
+    );
+    let unstored = connection.query_all_raw(Sql::new(connection.get_database_backend()).statement(&text)).await?;
+    for row in unstored {
+        let (id, tenant): (Uuid, Uuid) = (row.try_get_by("id")?, row.try_get_by("tenant_id")?);
+        let certificate = Certificate {
+            document: row.try_get_by("certificate")?,
+            sha256: row.try_get_by("certificate_sha256")?,
+            signature: row.try_get_by("certificate_signature")?,
+            key_id: row.try_get_by("certificate_key_id")?,
+        };
+        let public_key = tools.signer.as_deref().map(certificate::Signer::public_key);
+        let file = certificate.to_file(public_key.as_ref());
+        tools.storage.put(&certificate::storage_key(tenant, id), file.into_bytes()).await?;
+        let stored = Change::new(connection).at("certificate_stored_at", tools.clock.now());
+        stored.apply(connection, id, &[Status::Deleted]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,410 @@
+//! One deletion's work, step by step: rows in short transactions, their objects beside them, and the end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::{try_join, try_join_all};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
+use tokio::{sync::watch, time::Instant};
+use uuid::Uuid;
+
+use super::{
+    BlockCode, Deletion, Status, Tools, closing, deletions,
+    entry::{self, Entry, Patience, Strictness},
+    journal::{self, Change},
+    objects,
+    obstacle::Obstacle,
+    pace::{Company, Size, Traffic},
+};
+use crate::{
+    cascade::{self, Batch, Plan, Range},
+    database::{self, Lease},
+    faults,
+};
+
+/// A batch neither waits nor works for long. What the server loses of it in a crash is done again.
+const BATCH: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '2s'; \
+     SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL synchronous_commit = off";
+/// The log is not copied into the database while a commit waits for it, but between batches.
+const NO_CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 0";
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// A batch that others were in the way of is tried so many times in all, then the whole turn is.
+const TRIES: u32 = 5;
+/// Wait before the second try; doubled before each later one.
+const BACKOFF: Duration = Duration::from_millis(50);
+/// Between two looks whether a replica has caught up.
+const LAG_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a deletion may keep its place.
+#[derive(Debug)]
+pub(super) struct Turn {
+    begun: Instant,
+    length: Duration,
+    others_wait: Arc<AtomicBool>,
+}
+
+impl Turn {
+    pub(super) fn new(length: Duration, others_wait: Arc<AtomicBool>) -> Self {
+        Self { begun: Instant::now(), length, others_wait }
+    }
+
+    fn is_over(&self) -> bool {
+        self.others_wait.load(Ordering::Relaxed) && self.begun.elapsed() > self.length
+    }
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The deletion has ended.
+    Ended,
+    /// There is more to do.
+    Paused,
+}
+
+/// Where the rows stand; the objects' side follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// More may come.
+    Going,
+    /// All are erased.
+    Gone,
+    /// Others have their turn.
+    Paused,
+}
+
+/// A deletion in the hands of this process.
+pub(super) struct Erasure<'a> {
+    pub(super) tools: &'a Tools,
+    pub(super) entry: Entry,
+    pub(super) lease: &'a Lease,
+    pub(super) deletion: Deletion,
+    traffic: &'a Traffic,
+    size: Size,
+    /// Whether the record still shows an obstacle.
+    is_hindered: AtomicBool,
+    /// How often rows that came in late were a reason to erase again.
+    reopened: AtomicU32,
+}
+
+impl<'a> Erasure<'a> {
+    pub(super) fn new(
+        tools: &'a Tools,
+        traffic: &'a Traffic,
+        entry: Entry,
+        lease: &'a Lease,
+        deletion: Deletion,
+    ) -> Self {
+        let is_hindered = AtomicBool::new(deletion.block.is_some());
+        Self { tools, entry, lease, deletion, traffic, size: Size::new(&tools.limits), is_hindered, reopened: AtomicU32::new(0) }
+    }
+
+    /// Works until the deletion has ended, or the turn is over.
+    pub(super) async fn run(mut self, turn: &Turn) -> Result<Outcome, Obstacle> {
+        loop {
+            match self.phase() {
+                Status::Scheduled => self.enter().await?,
+                Status::Exporting | Status::Erasing => {
+                    if self.erase(turn).await? == Rows::Paused {
+                        return Ok(Outcome::Paused);
+                    }
+                    self.become_status(Status::Verifying).await?;
+                }
+                Status::Verifying => match closing::close(&self).await? {
+                    closing::Closing::Closed => return Ok(Outcome::Ended),
+                    closing::Closing::Again => self.become_status(Status::Erasing).await?,
+                },
+                Status::Deleted | Status::Canceled | Status::Blocked => return Ok(Outcome::Ended),
+            }
+        }
+    }
+
+    /// What to do next; what is blocked goes on where it stopped.
+    fn phase(&self) -> Status {
+        match (self.deletion.status, &self.deletion.block) {
+            (Status::Blocked, Some(block)) => block.during,
+            (status, _) => status,
+        }
+    }
+
+    /// Ends a grace period.
+    async fn enter(&mut self) -> Result<(), Obstacle> {
+        let (tenant, now) = (self.deletion.tenant, self.entry.now());
+        let mut patience = Patience::new();
+        let outcome = loop {
+            let outcome = self.try_enter(now).await;
+            if let Some(outcome) = patience.settle(outcome).await {
+                break outcome;
+            }
+        };
+        match outcome {
+            Ok(true) => {
+                faults::point("entry.committed");
+                self.is_hindered.store(false, Ordering::Relaxed);
+                (self.deletion.status, self.deletion.block) = (Status::Erasing, None);
+                self.deletion.started_at = Some(now);
+                Ok(())
+            }
+            Ok(false) => Err(Obstacle::LeaseLost),
+            Err(error) => Err(self.entry.explain(tenant, error).await.into()),
+        }
+    }
+
+    /// Whether it was stepped into; not when it was called off meanwhile, or taken over.
+    async fn try_enter(&self, now: DateTime<Utc>) -> Result<bool, entry::Error> {
+        let (tenant, is_forced) = (self.deletion.tenant, self.deletion.is_forced);
+        let transaction = self.entry.begin().await?;
+        let strictness = if is_forced { Strictness::Row } else { Strictness::Writers };
+        entry::lock_tenant(&transaction, tenant, strictness).await?;
+        faults::point("entry.locked");
+        self.entry.settled_plan(&transaction, tenant).await?;
+        let usage = self.entry.mark(&transaction, tenant, is_forced).await?;
+        faults::point("entry.marked");
+        let among = [self.deletion.status];
+        let begun = deletions::begun(&transaction, self.deletion.id, now, usage.as_ref(), &among).await?;
+        faults::point("entry.recorded");
+        if begun && self.lease.holds(&transaction, self.entry.now()).await? {
+            transaction.commit().await.map_err(database::Error::from)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    async fn become_status(&mut self, status: Status) -> Result<(), Obstacle> {
+        let transaction = self.begin().await?;
+        let mut change = Change::new(&transaction).into_status(status);
+        if status == Status::Erasing {
+            change = change.set("steps_done", 0);
+            self.deletion.steps_done = 0;
+        }
+        change.apply(&transaction, self.deletion.id, &Status::OPEN).await?;
+        self.commit(transaction).await?;
+        self.is_hindered.store(false, Ordering::Relaxed);
+        (self.deletion.status, self.deletion.block) = (status, None);
+        Ok(())
+    }
+
+    /// Erases rows and objects.
+    async fn erase(&mut self, turn: &Turn) -> Result<Rows, Obstacle> {
+        let plan = self.adopted_plan().await?;
+        let (told, hears) = watch::channel(Rows::Going);
+        let this = &*self;
+        let rows = async {
+            let mut outcome = Rows::Gone;
+            // The last step is the tenant itself.
+            for step in this.deletion.steps_done..plan.steps.len().saturating_sub(1) {
+                outcome = this.step(&plan, step, turn).await?;
+                if outcome == Rows::Paused {
+                    break;
+                }
+            }
+            told.send_replace(outcome);
+            Ok(outcome)
+        };
+        let (rows, ()) = try_join(rows, objects::remove(this, hears)).await?;
+        Ok(rows)
+    }
+
+    /// The plan, written down with the rows counted for it when it is another than before.
+    async fn adopted_plan(&mut self) -> Result<Plan, Obstacle> {
+        let (tenant, id) = (self.deletion.tenant, self.deletion.id);
+        let snapshot = self.tools.database.snapshot().await?;
+        cascade::see_all(&snapshot).await?;
+        let plan = self.entry.whole_plan(&snapshot, tenant).await?;
+        let digest = plan.digest();
+        let is_known = digest == self.deletion.plan_digest && journal::has_tables(&snapshot, id).await?;
+        if is_known {
+            return Ok(plan);
+        }
+        let counted = cascade::count(&snapshot, &plan, tenant).await?;
+        let objects = cascade::objects(&snapshot, &plan, tenant).await?;
+        snapshot.commit().await?;
+        faults::point("plan.counted");
+        let transaction = self.begin().await?;
+        journal::adopt(&transaction, id, &plan, &counted).await?;
+        Change::new(&transaction)
+            .set("plan_digest", digest.as_str())
+            .set("steps_done", 0)
+            .set("objects_planned", self.deletion.objects_erased + objects.count)
+            .set("bytes_planned", self.deletion.bytes_erased + objects.bytes)
+            .apply(&transaction, id, &Status::OPEN)
+            .await?;
+        self.commit(transaction).await?;
+        faults::point("plan.adopted");
+        (self.deletion.plan_digest, self.deletion.steps_done) = (digest, 0);
+        Ok(plan)
+    }
+
+    async fn step(
+        &self,
+        plan: &Plan,
+        step: usize,
+        turn: &Turn,
+    ) -> Result<Rows, Obstacle> {
+        let (tenant, id) = (self.deletion.tenant, self.deletion.id);
+        let mut ranges = journal::ranges(&self.tools.database.connection, id, step).await?;
+        if ranges.is_empty() {
+            let snapshot = self.tools.database.snapshot().await?;
+            cascade::see_all(&snapshot).await?;
+            let split = cascade::split(&snapshot, plan, step, tenant, self.traffic.lanes()).await?;
+            snapshot.commit().await?;
+            ranges = (0..).zip(split).collect();
+            // One stretch alone is written down with its first batch.
+            if ranges.len() > 1 {
+                let transaction = self.begin().await?;
+                for (lane, range) in &ranges {
+                    journal::advance(&transaction, id, step, *lane, Some(range)).await?;
+                }
+                self.commit(transaction).await?;
+            }
+        }
+        let lanes = ranges.into_iter().map(|(lane, range)| self.lane(plan, step, lane, range, turn));
+        if try_join_all(lanes).await?.contains(&Rows::Paused) {
+            return Ok(Rows::Paused);
+        }
+        let transaction = self.begin().await?;
+        let done = i32::try_from(step + 1).unwrap_or(i32::MAX);
+        Change::new(&transaction).set("steps_done", done).apply(&transaction, id, &Status::OPEN).await?;
+        self.commit(transaction).await?;
+        faults::point("step.done");
+        Ok(Rows::Gone)
+    }
+
+    /// Erases one stretch of keys, batch by batch.
+    async fn lane(
+        &self,
+        plan: &Plan,
+        step: usize,
+        lane: i32,
+        mut range: Range,
+        turn: &Turn,
+    ) -> Result<Rows, Obstacle> {
+        let mut tries = 0;
+        loop {
+            if turn.is_over() {
+                return Ok(Rows::Paused);
+            }
+            self.wait_for_replicas().await?;
+            let place = self.traffic.place().await;
+            let (rows, begun) = (self.size.rows(), Instant::now());
+            match self.batch(plan, step, lane, &range, rows).await {
+                Ok(batch) => {
+                    let time = begun.elapsed();
+                    self.traffic.done();
+                    self.tools.metrics.batch(batch.rows, time);
+                    tries = 0;
+                    self.checkpoint().await;
+                    let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
+                    range = rest;
+                    let is_slowed = self.size.took(rows, time);
+                    if is_slowed || self.traffic.company() == Company::Others {
+                        // With the place in hand, so that no other batch begins.
+                        tokio::time::sleep(time).await;
+                    }
+                }
+                Err(Obstacle::Database(error @ database::Error::Contention(_))) if tries < TRIES => {
+                    tracing::debug!(%error, rows, "a batch was given up and is tried again");
+                    drop(place);
+                    self.size.shrink();
+                    tokio::time::sleep(BACKOFF * (1 << tries)).await;
+                    tries += 1;
+                }
+                Err(obstacle) => return Err(obstacle),
+            }
+        }
+    }
+
+    async fn batch(
+        &self,
+        plan: &Plan,
+        step: usize,
+        lane: i32,
+        range: &Range,
+        rows: u64,
+    ) -> Result<Batch, Obstacle> {
+        let (tenant, id) = (self.deletion.tenant, self.deletion.id);
+        let transaction = self.begin().await?;
+        faults::point("batch.begun");
+        let batch = cascade::erase_batch(&transaction, plan, step, tenant, range, rows, id).await?;
+        faults::point("batch.erased");
+        journal::erased(&transaction, id, &plan.steps[step].table, batch.rows).await?;
+        for (table, rows) in &batch.others {
+            journal::erased(&transaction, id, table, *rows).await?;
+        }
+        journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
+        faults::point("batch.recorded");
+        self.commit(transaction).await?;
+        faults::point("batch.committed");
+        Ok(batch)
+    }
+
+    /// A short transaction of this deletion.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Obstacle> {
+        let transaction = self.tools.database.begin().await?;
+        let settings = if self.tools.database.backend() == DbBackend::Postgres { BATCH } else { NO_CHECKPOINT };
+        transaction.execute_unprepared(settings).await?;
+        cascade::see_all(&transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Commits it, unless another process has taken over. What was in the way is no longer.
+    pub(super) async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), Obstacle> {
+        let was_hindered = self.is_hindered.load(Ordering::Relaxed);
+        if was_hindered {
+            Change::new(&transaction)
+                .into_status(self.phase())
+                .apply(&transaction, self.deletion.id, &Status::OPEN)
+                .await?;
+        }
+        if !self.lease.holds(&transaction, self.tools.clock.now()).await? {
+            return Err(Obstacle::LeaseLost);
+        }
+        transaction.commit().await?;
+        if was_hindered {
+            self.is_hindered.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Moves SQLite's log into the database as far as readers allow; nobody waits for it.
+    async fn checkpoint(&self) {
+        if self.tools.database.backend() == DbBackend::Sqlite
+            && let Err(error) = self.tools.database.connection.execute_unprepared(CHECKPOINT).await
+        {
+            tracing::debug!(%error, "the log was not copied; the next batch tries again");
+        }
+    }
+
+    async fn wait_for_replicas(&self) -> Result<(), Obstacle> {
+        while let Company::Lagging(how) = self.traffic.company() {
+            if !self.is_hindered.swap(true, Ordering::Relaxed) {
+                let transaction = self.begin().await?;
+                Change::new(&transaction)
+                    .set("block_code", BlockCode::Internal.word())
+                    .set("block_message", format!("{how}; erasing goes on when it has caught up"))
+                    .set("block_during", self.phase().word())
+                    .at("blocked_at", self.entry.now())
+                    .apply(&transaction, self.deletion.id, &Status::OPEN)
+                    .await?;
+                transaction.commit().await?;
+            }
+            tokio::time::sleep(LAG_PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Counts how often rows that came in late are a reason to erase again.
+    pub(super) fn reopen(&self) -> u32 {
+        self.reopened.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn id(&self) -> Uuid {
+        self.deletion.id
+    }
+}

@@ -1,0 +1,242 @@
+//! How large a batch is, how many run side by side, and when they rest: so that others do not notice.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::database::{self, Database};
+
+/// Rows of the first batch.
+const FIRST: f64 = 500.0;
+/// Fewest and most rows of a batch.
+const ROWS: (f64, f64) = (20.0, 50_000.0);
+/// A batch is at most so many times as large as the one before.
+const GROWTH: f64 = 2.0;
+/// A batch that took so many times as long a row as the fastest did says that the database is busy.
+const RISE: f64 = 3.0;
+/// More transactions a second than these are others at work; a gateway that has nothing to do makes fewer.
+const OTHERS: f64 = 30.0;
+/// A replica that is so many bytes behind lags, whatever it says of the time.
+const LAG_BYTES: i64 = 1 << 28;
+
+/// What keeps batches small and apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a batch is to take.
+    pub batch_time: Duration,
+    /// Batches side by side, of all deletions of this process, while nobody else works.
+    pub lanes: usize,
+    /// Batches wait while a replica of the database is further behind; none: replicas do not matter.
+    pub max_replica_lag: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { batch_time: Duration::from_millis(50), lanes: 2, max_replica_lag: Some(Duration::from_secs(10)) }
+    }
+}
+
+/// The size of one deletion's batches: it follows the time that the last ones took.
+#[derive(Debug)]
+pub(super) struct Size {
+    target: f64,
+    state: Mutex<SizeState>,
+}
+
+#[derive(Debug)]
+struct SizeState {
+    rows: f64,
+    fastest: f64,
+}
+
+impl Size {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let state = SizeState { rows: FIRST, fastest: f64::INFINITY };
+        Self { target: limits.batch_time.as_secs_f64(), state: Mutex::new(state) }
+    }
+
+    /// Rows of the next batch.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within ROWS")]
+    pub(super) fn rows(&self) -> u64 {
+        self.state().rows as u64
+    }
+
+    /// A batch of so many rows took so long. Returns whether others slow batches down.
+    #[expect(clippy::cast_precision_loss, reason = "within ROWS")]
+    pub(super) fn took(&self, rows: u64, time: Duration) -> bool {
+        let mut state = self.state();
+        let (rows, seconds) = (rows as f64, time.as_secs_f64().max(1e-6));
+        let wanted = rows * (self.target / seconds).clamp(1.0 / GROWTH, GROWTH);
+        state.rows = wanted.clamp(ROWS.0, ROWS.1);
+        let each = seconds / rows;
+        state.fastest = state.fastest.min(each);
+        seconds > self.target && each > RISE * state.fastest
+    }
+
+    /// A batch was given up: it took too long, or others were in the way.
+    pub(super) fn shrink(&self) {
+        let mut state = self.state();
+        state.rows = (state.rows / 4.0).max(ROWS.0);
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, SizeState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who else is at work in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Company {
+    /// Nobody.
+    Alone,
+    /// Others, who must not notice.
+    Others,
+    /// A replica is behind; batches wait. Says how far.
+    Lagging(String),
+}
+
+/// Lets batches of all deletions begin, and looks who else is at work.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    database: Database,
+    limits: Limits,
+    places: Semaphore,
+    committed: AtomicU64,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    company: Company,
+    at: Instant,
+    /// Transactions of everybody, and this process's batches among them.
+    counts: Option<(i64, u64)>,
+}
+
+const LOOK: &str = "
+SELECT (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()) AS transactions,
+    (SELECT cast(max(extract(epoch FROM replay_lag)) AS double precision) FROM pg_stat_replication) AS lag_seconds,
+    (SELECT cast(max(CASE WHEN pg_is_in_recovery() THEN 0
+        ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END) AS bigint) FROM pg_stat_replication) AS lag_bytes";
+
+impl Traffic {
+    pub(super) fn new(database: Database, limits: Limits) -> Self {
+        // SQLite has one writer.
+        let lanes = if database.backend() == DbBackend::Sqlite { 1 } else { limits.lanes.max(1) };
+        let seen = Seen { company: Company::Alone, at: Instant::now(), counts: None };
+        Self {
+            database,
+            limits: Limits { lanes, ..limits },
+            places: Semaphore::new(lanes),
+            committed: AtomicU64::new(0),
+            seen: Mutex::new(seen),
+        }
+    }
+
+    /// How many batches may run side by side.
+    pub(super) fn lanes(&self) -> usize {
+        self.limits.lanes
+    }
+
+    pub(super) fn company(&self) -> Company {
+        self.seen().company.clone()
+    }
+
+    /// Waits for a place among the batches: with others at work there is one place only.
+    pub(super) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        let places = if self.company() == Company::Alone { 1 } else { self.limits.lanes };
+        // Never closed, so always had.
+        self.places.acquire_many(u32::try_from(places).unwrap_or(1)).await.ok()
+    }
+
+    /// One batch is done.
+    pub(super) fn done(&self) {
+        self.committed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Looks who else is at work; to be called about once a second.
+    ///
+    /// # Errors
+    ///
+    /// [`database::Error`]; then what was seen last stays.
+    pub(super) async fn look(&self) -> Result<(), database::Error> {
+        if self.database.backend() == DbBackend::Sqlite {
+            return Ok(());
+        }
+        let statement = Statement::from_string(DbBackend::Postgres, LOOK);
+        let Some(row) = self.database.connection.query_one_raw(statement).await? else { return Ok(()) };
+        let transactions: i64 = row.try_get_by("transactions")?;
+        let (lag, behind): (Option<f64>, Option<i64>) =
+            (row.try_get_by("lag_seconds")?, row.try_get_by("lag_bytes")?);
+        let own = self.committed.load(Ordering::Relaxed);
+        let mut seen = self.seen();
+        let rate = seen.counts.map_or(0.0, |counts| rate(counts, (transactions, own), seen.at.elapsed()));
+        seen.company = match self.limits.max_replica_lag {
+            Some(limit) if lag.unwrap_or(0.0) > limit.as_secs_f64() || behind.unwrap_or(0) > LAG_BYTES => {
+                let (seconds, bytes) = (lag.unwrap_or(0.0), behind.unwrap_or(0));
+                Company::Lagging(format!("a replica of the database is {seconds:.0} s and {bytes} bytes behind"))
+            }
+            _ if rate > OTHERS => Company::Others,
+            _ => Company::Alone,
+        };
+        (seen.at, seen.counts) = (Instant::now(), Some((transactions, own)));
+        Ok(())
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Transactions a second that are not this process's batches.
+#[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
+fn rate(before: (i64, u64), now: (i64, u64), time: Duration) -> f64 {
+    let all = (now.0 - before.0) as f64;
+    let own = now.1.saturating_sub(before.1) as f64;
+    (all - own).max(0.0) / time.as_secs_f64().max(0.001)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_follow_the_time_that_they_take() {
+        let size = Size::new(&Limits::default());
+        for _ in 0..20 {
+            // 10 µs a row.
+            let rows = size.rows();
+            assert!(!size.took(rows, Duration::from_micros(10) * u32::try_from(rows).unwrap_or(0)));
+        }
+        assert!((4_500..=5_500).contains(&size.rows()), "{} rows take 50 ms", size.rows());
+        let rows = size.rows();
+        assert!(size.took(rows, Duration::from_millis(500)), "ten times as slow: others are at work");
+        assert!(size.rows() < rows);
+    }
+
+    #[test]
+    fn a_batch_is_never_empty_and_never_boundless() {
+        let size = Size::new(&Limits::default());
+        for _ in 0..50 {
+            size.shrink();
+        }
+        assert!(size.rows() >= 1);
+        for _ in 0..50 {
+            size.took(size.rows(), Duration::ZERO);
+        }
+        assert!(size.rows() <= 50_000);
+    }
+
+    #[test]
+    fn own_batches_are_no_company() {
+        assert!(rate((100, 10), (200, 110), Duration::from_secs(1)) < 1.0);
+        assert!(rate((100, 10), (300, 110), Duration::from_secs(1)) > 99.0);
+    }
+}

@@ -1,0 +1,88 @@
+//! Named points at which tests make a process die or stand still.
+//!
+//! In a debug build the variable `TENANT_GATEWAY_FAULT` names one: `batch.erased=kill@3` kills the
+//! process, as SIGKILL does, when it gets there the third time; `batch.erased=stop` lets it stand still
+//! until SIGCONT. A release build has none of this.
+
+/// Every point, in the order in which a deletion passes them.
+pub const POINTS: [&str; 20] = [
+    "entry.locked",
+    "entry.marked",
+    "entry.recorded",
+    "entry.committed",
+    "turn.leased",
+    "plan.counted",
+    "plan.adopted",
+    "batch.begun",
+    "batch.erased",
+    "batch.recorded",
+    "batch.committed",
+    "step.done",
+    "objects.removed",
+    "objects.recorded",
+    "objects.gone",
+    "closing.begun",
+    "closing.swept",
+    "closing.proven",
+    "closing.recorded",
+    "closing.committed",
+];
+
+/// Does what the environment asks for at this point.
+#[cfg(not(debug_assertions))]
+pub fn point(_: &'static str) {}
+
+/// Does what the environment asks for at this point.
+#[cfg(debug_assertions)]
+pub fn point(name: &'static str) {
+    debug_assert!(POINTS.contains(&name), "{name} is not on the list");
+    if let Some(fault) = armed::fault()
+        && fault.is_due(name)
+    {
+        fault.strike();
+    }
+}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::{
+        process::Command,
+        sync::{
+            LazyLock,
+            atomic::{AtomicU32, Ordering},
+        },
+    };
+
+    /// What happens, where, and at which visit.
+    pub(super) struct Fault {
+        point: String,
+        signal: &'static str,
+        visit: u32,
+        visits: AtomicU32,
+    }
+
+    static FAULT: LazyLock<Option<Fault>> = LazyLock::new(|| {
+        let text = std::env::var("TENANT_GATEWAY_FAULT").ok()?;
+        let (point, action) = text.split_once('=')?;
+        let (action, visit) = action.split_once('@').unwrap_or((action, "1"));
+        let signal = if action == "stop" { "-STOP" } else { "-KILL" };
+        let visit = visit.parse().ok()?;
+        Some(Fault { point: point.to_owned(), signal, visit, visits: AtomicU32::new(0) })
+    });
+
+    pub(super) fn fault() -> Option<&'static Fault> {
+        FAULT.as_ref()
+    }
+
+    impl Fault {
+        pub(super) fn is_due(&self, point: &str) -> bool {
+            point == self.point && self.visits.fetch_add(1, Ordering::SeqCst) + 1 == self.visit
+        }
+
+        /// The signal reaches every thread of the process before this returns, if it returns at all.
+        pub(super) fn strike(&self) {
+            let me = std::process::id().to_string();
+            let _ = Command::new("kill").args([self.signal, &me]).status();
+        }
+    }
+}
