@@ -9,7 +9,9 @@ mod m20261124_000003_deletion;
 pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 use sea_orm_migration::{
     MigrationTrait,
-    sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, DynIden, Statement, sea_query::IntoIden},
+    sea_orm::{
+        ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, DynIden, Statement, sea_query::IntoIden,
+    },
 };
 
 /// Where applied migrations are recorded.

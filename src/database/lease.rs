@@ -54,7 +54,11 @@ impl Lease {
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn holds<C: ConnectionTrait>(&self, transaction: &C, now: DateTime<Utc>) -> Result<bool, Error> {
+    pub async fn holds<C: ConnectionTrait>(
+        &self,
+        transaction: &C,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
         let backend = transaction.get_database_backend();
         // On SQLite the transaction is the only writer.
         let lock = if backend == DbBackend::Postgres { " FOR SHARE" } else { "" };

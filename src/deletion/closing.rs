@@ -55,7 +55,8 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
     }
     lock_tenant(&transaction, tenant, Strictness::Writers).await.map_err(held)?;
     // From here on nobody can add a row.
-    let Sweep::Done { tables, .. } = cascade::sweep(&transaction, &plan, tenant, STRAGGLERS, id).await? else {
+    let Sweep::Done { tables, .. } = cascade::sweep(&transaction, &plan, tenant, STRAGGLERS, id).await?
+    else {
         return again(erasure, "more rows came in than are swept up at the end");
     };
     for (table, rows) in &tables {
@@ -170,7 +171,8 @@ pub(super) async fn store_certificates(tools: &Tools) -> Result<(), Unstored> {
         "SELECT id, tenant_id, certificate, certificate_sha256, certificate_signature, certificate_key_id \
          FROM tenant_deletions WHERE certificate IS NOT NULL AND certificate_stored_at IS NULL LIMIT {ROUND}"
     );
-    let unstored = connection.query_all_raw(Sql::new(connection.get_database_backend()).statement(&text)).await?;
+    let unstored =
+        connection.query_all_raw(Sql::new(connection.get_database_backend()).statement(&text)).await?;
     for row in unstored {
         let (id, tenant): (Uuid, Uuid) = (row.try_get_by("id")?, row.try_get_by("tenant_id")?);
         let certificate = Certificate {

@@ -4,7 +4,10 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
@@ -25,6 +28,8 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(2);
 /// Between two looks at a deletion that another process may have ended.
 const LOOK: Duration = Duration::from_millis(250);
+/// Requests that may hold a connection at the same time: the rest is for readers.
+const SIDE_BY_SIDE: usize = 2;
 /// Longest name a caller may give a request.
 const MAX_KEY_LENGTH: usize = 255;
 /// Longest reason kept.
@@ -45,6 +50,7 @@ pub struct Deletions {
     pub(super) entry: Entry,
     grace: TimeDelta,
     bell: Bell,
+    places: Arc<Semaphore>,
 }
 
 /// Why a deletion was neither called off nor taken up again.
@@ -70,7 +76,12 @@ impl Deletions {
         grace: TimeDelta,
         bell: Bell,
     ) -> Self {
-        Self { entry: Entry { database, reader, clock, cascade }, grace, bell }
+        Self {
+            entry: Entry { database, reader, clock, cascade },
+            grace,
+            bell,
+            places: Arc::new(Semaphore::new(SIDE_BY_SIDE)),
+        }
     }
 
     /// Asks to erase a tenant for `subject`. Returns the deletion as it then stands: scheduled; or begun, and
@@ -84,7 +95,10 @@ impl Deletions {
         check(request)?;
         let mut patience = Patience::new();
         loop {
+            // Never closed, so always had.
+            let place = self.places.acquire().await;
             let outcome = self.attempt(request, subject).await;
+            drop(place);
             match patience.settle(outcome).await {
                 Some(Ok(deletion)) => return Ok(self.wait_for(deletion).await),
                 Some(Err(error)) => return Err(self.entry.explain(request.tenant, error).await),
@@ -130,7 +144,9 @@ impl Deletions {
             lock_tenant(&transaction, request.tenant, strictness).await?
         };
         match (name, open) {
-            (Some(name), _) if name != request.confirm_name => return Err(Refusal::ConfirmationMismatch.into()),
+            (Some(name), _) if name != request.confirm_name => {
+                return Err(Refusal::ConfirmationMismatch.into());
+            }
             (_, Some(open)) => return Ok(open),
             (None, None) => return newest.ok_or(Refusal::TenantNotFound.into()),
             (Some(_), None) => {}
@@ -250,7 +266,9 @@ impl Deletions {
     }
 }
 
-fn busy<T>(outcome: Result<Result<T, Unchanged>, database::Error>) -> Result<Result<T, Unchanged>, database::Error> {
+fn busy<T>(
+    outcome: Result<Result<T, Unchanged>, database::Error>,
+) -> Result<Result<T, Unchanged>, database::Error> {
     match outcome {
         Err(database::Error::Contention(_)) => Ok(Err(Unchanged::Busy)),
         outcome => outcome,
@@ -358,10 +376,7 @@ async fn repeated(
     }
 }
 
-async fn name_of(
-    transaction: &DatabaseTransaction,
-    tenant: Uuid,
-) -> Result<Option<String>, database::Error> {
+async fn name_of(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<Option<String>, database::Error> {
     let mut sql = Sql::new(transaction.get_database_backend());
     let text = format!("SELECT name FROM tenants WHERE id = {}", sql.bind(tenant.into()));
     let row = transaction.query_one_raw(sql.statement(&text)).await?;

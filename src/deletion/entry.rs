@@ -149,7 +149,8 @@ impl Entry {
     /// What the database refused because of a gap is told as the gap: a row that the gateway may not see
     /// keeps an attempt from getting as far as its plan.
     pub(super) async fn explain(&self, tenant: Uuid, error: Error) -> Error {
-        let Error::Database(database::Error::Refused(reason) | database::Error::Denied(reason)) = &error else {
+        let Error::Database(database::Error::Refused(reason) | database::Error::Denied(reason)) = &error
+        else {
             return error;
         };
         tracing::warn!(reason, "the database refused a deletion; looking for a gap that explains it");

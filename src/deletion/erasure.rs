@@ -1,4 +1,5 @@
-//! One deletion's work, step by step: rows in short transactions, their objects beside them, and the end.
+//! One deletion's work, phase by phase: the grace period's end, rows with their objects beside them, and the
+//! closing.
 
 use std::{
     sync::{
@@ -9,21 +10,22 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    BlockCode, Deletion, Status, Tools, closing, deletions,
+    Deletion, Status, Tools, closing, deletions,
     entry::{self, Entry, Patience, Strictness},
     journal::{self, Change},
     objects,
     obstacle::Obstacle,
-    pace::{Company, Size, Traffic},
+    pace::{Size, Traffic},
+    rows,
 };
 use crate::{
-    cascade::{self, Batch, Plan, Range},
+    cascade::{self, Plan},
     database::{self, Lease},
     faults,
 };
@@ -33,13 +35,6 @@ const BATCH: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout 
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL synchronous_commit = off";
 /// The log is not copied into the database while a commit waits for it, but between batches.
 const NO_CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 0";
-const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// A batch that others were in the way of is tried so many times in all, then the whole turn is.
-const TRIES: u32 = 5;
-/// Wait before the second try; doubled before each later one.
-const BACKOFF: Duration = Duration::from_millis(50);
-/// Between two looks whether a replica has caught up.
-const LAG_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a deletion may keep its place.
 #[derive(Debug)]
@@ -54,7 +49,7 @@ impl Turn {
         Self { begun: Instant::now(), length, others_wait }
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.others_wait.load(Ordering::Relaxed) && self.begun.elapsed() > self.length
     }
 }
@@ -85,10 +80,10 @@ pub(super) struct Erasure<'a> {
     pub(super) entry: Entry,
     pub(super) lease: &'a Lease,
     pub(super) deletion: Deletion,
-    traffic: &'a Traffic,
-    size: Size,
+    pub(super) traffic: &'a Traffic,
+    pub(super) size: Size,
     /// Whether the record still shows an obstacle.
-    is_hindered: AtomicBool,
+    pub(super) is_hindered: AtomicBool,
     /// How often rows that came in late were a reason to erase again.
     reopened: AtomicU32,
 }
@@ -102,7 +97,16 @@ impl<'a> Erasure<'a> {
         deletion: Deletion,
     ) -> Self {
         let is_hindered = AtomicBool::new(deletion.block.is_some());
-        Self { tools, entry, lease, deletion, traffic, size: Size::new(&tools.limits), is_hindered, reopened: AtomicU32::new(0) }
+        Self {
+            tools,
+            entry,
+            lease,
+            deletion,
+            traffic,
+            size: Size::new(&tools.limits),
+            is_hindered,
+            reopened: AtomicU32::new(0),
+        }
     }
 
     /// Works until the deletion has ended, or the turn is over.
@@ -126,7 +130,7 @@ impl<'a> Erasure<'a> {
     }
 
     /// What to do next; what is blocked goes on where it stopped.
-    fn phase(&self) -> Status {
+    pub(super) fn phase(&self) -> Status {
         match (self.deletion.status, &self.deletion.block) {
             (Status::Blocked, Some(block)) => block.during,
             (status, _) => status,
@@ -195,11 +199,11 @@ impl<'a> Erasure<'a> {
         let plan = self.adopted_plan().await?;
         let (told, hears) = watch::channel(Rows::Going);
         let this = &*self;
-        let rows = async {
+        let erasing = async {
             let mut outcome = Rows::Gone;
             // The last step is the tenant itself.
             for step in this.deletion.steps_done..plan.steps.len().saturating_sub(1) {
-                outcome = this.step(&plan, step, turn).await?;
+                outcome = rows::erase(this, &plan, step, turn).await?;
                 if outcome == Rows::Paused {
                     break;
                 }
@@ -207,7 +211,7 @@ impl<'a> Erasure<'a> {
             told.send_replace(outcome);
             Ok(outcome)
         };
-        let (rows, ()) = try_join(rows, objects::remove(this, hears)).await?;
+        let (rows, ()) = try_join(erasing, objects::remove(this, hears)).await?;
         Ok(rows)
     }
 
@@ -241,113 +245,11 @@ impl<'a> Erasure<'a> {
         Ok(plan)
     }
 
-    async fn step(
-        &self,
-        plan: &Plan,
-        step: usize,
-        turn: &Turn,
-    ) -> Result<Rows, Obstacle> {
-        let (tenant, id) = (self.deletion.tenant, self.deletion.id);
-        let mut ranges = journal::ranges(&self.tools.database.connection, id, step).await?;
-        if ranges.is_empty() {
-            let snapshot = self.tools.database.snapshot().await?;
-            cascade::see_all(&snapshot).await?;
-            let split = cascade::split(&snapshot, plan, step, tenant, self.traffic.lanes()).await?;
-            snapshot.commit().await?;
-            ranges = (0..).zip(split).collect();
-            // One stretch alone is written down with its first batch.
-            if ranges.len() > 1 {
-                let transaction = self.begin().await?;
-                for (lane, range) in &ranges {
-                    journal::advance(&transaction, id, step, *lane, Some(range)).await?;
-                }
-                self.commit(transaction).await?;
-            }
-        }
-        let lanes = ranges.into_iter().map(|(lane, range)| self.lane(plan, step, lane, range, turn));
-        if try_join_all(lanes).await?.contains(&Rows::Paused) {
-            return Ok(Rows::Paused);
-        }
-        let transaction = self.begin().await?;
-        let done = i32::try_from(step + 1).unwrap_or(i32::MAX);
-        Change::new(&transaction).set("steps_done", done).apply(&transaction, id, &Status::OPEN).await?;
-        self.commit(transaction).await?;
-        faults::point("step.done");
-        Ok(Rows::Gone)
-    }
-
-    /// Erases one stretch of keys, batch by batch.
-    async fn lane(
-        &self,
-        plan: &Plan,
-        step: usize,
-        lane: i32,
-        mut range: Range,
-        turn: &Turn,
-    ) -> Result<Rows, Obstacle> {
-        let mut tries = 0;
-        loop {
-            if turn.is_over() {
-                return Ok(Rows::Paused);
-            }
-            self.wait_for_replicas().await?;
-            let place = self.traffic.place().await;
-            let (rows, begun) = (self.size.rows(), Instant::now());
-            match self.batch(plan, step, lane, &range, rows).await {
-                Ok(batch) => {
-                    let time = begun.elapsed();
-                    self.traffic.done();
-                    self.tools.metrics.batch(batch.rows, time);
-                    tries = 0;
-                    self.checkpoint().await;
-                    let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
-                    range = rest;
-                    let is_slowed = self.size.took(rows, time);
-                    if is_slowed || self.traffic.company() == Company::Others {
-                        // With the place in hand, so that no other batch begins.
-                        tokio::time::sleep(time).await;
-                    }
-                }
-                Err(Obstacle::Database(error @ database::Error::Contention(_))) if tries < TRIES => {
-                    tracing::debug!(%error, rows, "a batch was given up and is tried again");
-                    drop(place);
-                    self.size.shrink();
-                    tokio::time::sleep(BACKOFF * (1 << tries)).await;
-                    tries += 1;
-                }
-                Err(obstacle) => return Err(obstacle),
-            }
-        }
-    }
-
-    async fn batch(
-        &self,
-        plan: &Plan,
-        step: usize,
-        lane: i32,
-        range: &Range,
-        rows: u64,
-    ) -> Result<Batch, Obstacle> {
-        let (tenant, id) = (self.deletion.tenant, self.deletion.id);
-        let transaction = self.begin().await?;
-        faults::point("batch.begun");
-        let batch = cascade::erase_batch(&transaction, plan, step, tenant, range, rows, id).await?;
-        faults::point("batch.erased");
-        journal::erased(&transaction, id, &plan.steps[step].table, batch.rows).await?;
-        for (table, rows) in &batch.others {
-            journal::erased(&transaction, id, table, *rows).await?;
-        }
-        journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
-        faults::point("batch.recorded");
-        self.commit(transaction).await?;
-        faults::point("batch.committed");
-        Ok(batch)
-    }
-
     /// A short transaction of this deletion.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Obstacle> {
         let transaction = self.tools.database.begin().await?;
-        let settings = if self.tools.database.backend() == DbBackend::Postgres { BATCH } else { NO_CHECKPOINT };
+        let settings =
+            if self.tools.database.backend() == DbBackend::Postgres { BATCH } else { NO_CHECKPOINT };
         transaction.execute_unprepared(settings).await?;
         cascade::see_all(&transaction).await?;
         Ok(transaction)
@@ -368,33 +270,6 @@ impl<'a> Erasure<'a> {
         transaction.commit().await?;
         if was_hindered {
             self.is_hindered.store(false, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Moves SQLite's log into the database as far as readers allow; nobody waits for it.
-    async fn checkpoint(&self) {
-        if self.tools.database.backend() == DbBackend::Sqlite
-            && let Err(error) = self.tools.database.connection.execute_unprepared(CHECKPOINT).await
-        {
-            tracing::debug!(%error, "the log was not copied; the next batch tries again");
-        }
-    }
-
-    async fn wait_for_replicas(&self) -> Result<(), Obstacle> {
-        while let Company::Lagging(how) = self.traffic.company() {
-            if !self.is_hindered.swap(true, Ordering::Relaxed) {
-                let transaction = self.begin().await?;
-                Change::new(&transaction)
-                    .set("block_code", BlockCode::Internal.word())
-                    .set("block_message", format!("{how}; erasing goes on when it has caught up"))
-                    .set("block_during", self.phase().word())
-                    .at("blocked_at", self.entry.now())
-                    .apply(&transaction, self.deletion.id, &Status::OPEN)
-                    .await?;
-                transaction.commit().await?;
-            }
-            tokio::time::sleep(LAG_PAUSE).await;
         }
         Ok(())
     }

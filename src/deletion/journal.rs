@@ -170,7 +170,8 @@ pub(super) async fn adopt<C: ConnectionTrait>(
         let left = counted.iter().find(|(table, _)| *table == step.table).map_or(0, |(_, rows)| *rows);
         rows.push((name, erased + left, erased));
     }
-    let vanished = known.iter().filter(|(name, erased)| **erased > 0 && !rows.iter().any(|row| row.0 == **name));
+    let vanished =
+        known.iter().filter(|(name, erased)| **erased > 0 && !rows.iter().any(|row| row.0 == **name));
     let vanished: Vec<_> = vanished.map(|(name, erased)| (name.clone(), *erased, *erased)).collect();
     rows.extend(vanished);
     for (position, (name, planned, erased)) in (0_i32..).zip(rows) {
@@ -193,10 +194,7 @@ pub(super) async fn adopt<C: ConnectionTrait>(
 }
 
 /// Rows erased so far, by the table's name.
-async fn tables<C: ConnectionTrait>(
-    connection: &C,
-    deletion: Uuid,
-) -> Result<HashMap<String, i64>, Error> {
+async fn tables<C: ConnectionTrait>(connection: &C, deletion: Uuid) -> Result<HashMap<String, i64>, Error> {
     let mut sql = Sql::new(connection.get_database_backend());
     let id = sql.bind(deletion.into());
     let text = format!("SELECT table_name, rows_erased FROM tenant_deletion_tables WHERE deletion_id = {id}");

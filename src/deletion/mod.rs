@@ -13,6 +13,7 @@ mod pace;
 mod preview;
 mod record;
 mod request;
+mod rows;
 mod store;
 mod worker;
 

@@ -76,7 +76,8 @@ async fn round(erasure: &Erasure<'_>, found: Vec<(String, i64)>) -> Result<Optio
     let id = sql.bind(erasure.id().into());
     let keys: Vec<_> = gone.iter().map(|(key, _)| key.as_str()).collect();
     let these = sql.bind_words(&keys);
-    let text = format!("DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key {these}");
+    let text =
+        format!("DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key {these}");
     let removed = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
     count(erasure, &transaction, i64::try_from(removed).unwrap_or(i64::MAX), bytes).await?;
     erasure.commit(transaction).await?;
@@ -134,7 +135,8 @@ async fn outbox(erasure: &Erasure<'_>, after: Option<&str>) -> Result<Vec<(Strin
          WHERE deletion_id = {id} {rest} ORDER BY storage_key LIMIT {BULK}"
     );
     let rows = connection.query_all_raw(sql.statement(&text)).await?;
-    let read = |row: &sea_orm::QueryResult| Ok((row.try_get_by("storage_key")?, row.try_get_by("size_bytes")?));
+    let read =
+        |row: &sea_orm::QueryResult| Ok((row.try_get_by("storage_key")?, row.try_get_by("size_bytes")?));
     Ok(rows.iter().map(read).collect::<Result<_, DbErr>>()?)
 }
 

@@ -25,7 +25,9 @@ pub(super) enum Obstacle {
     #[error("rows of {0} refer to one another in a circle; set one of their references to NULL")]
     Circle(String),
     /// The database's user lacks a right.
-    #[error("the gateway's database user lacks a right, or a row-level policy hides rows from it; the log names it")]
+    #[error(
+        "the gateway's database user lacks a right, or a row-level policy hides rows from it; the log names it"
+    )]
     Denied(String),
     /// Trying again will not help.
     #[error("the database refused a statement; the log has its words")]

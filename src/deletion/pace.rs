@@ -39,7 +39,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { batch_time: Duration::from_millis(50), lanes: 2, max_replica_lag: Some(Duration::from_secs(10)) }
+        Self {
+            batch_time: Duration::from_millis(50),
+            lanes: 2,
+            max_replica_lag: Some(Duration::from_secs(10)),
+        }
     }
 }
 
@@ -181,7 +185,9 @@ impl Traffic {
         seen.company = match self.limits.max_replica_lag {
             Some(limit) if lag.unwrap_or(0.0) > limit.as_secs_f64() || behind.unwrap_or(0) > LAG_BYTES => {
                 let (seconds, bytes) = (lag.unwrap_or(0.0), behind.unwrap_or(0));
-                Company::Lagging(format!("a replica of the database is {seconds:.0} s and {bytes} bytes behind"))
+                Company::Lagging(format!(
+                    "a replica of the database is {seconds:.0} s and {bytes} bytes behind"
+                ))
             }
             _ if rate > OTHERS => Company::Others,
             _ => Company::Alone,

@@ -135,9 +135,12 @@ impl Worker {
         turns: &mut Turns,
         shutdown: &CancellationToken,
     ) -> Result<(), database::Error> {
-        let due = journal::due(&self.tools.database.connection, self.tools.clock.now(), LONGEST_PAUSE * 2).await?;
+        let due =
+            journal::due(&self.tools.database.connection, self.tools.clock.now(), LONGEST_PAUSE * 2).await?;
         let waiting = turns.waiting(&due);
-        turns.others_wait.store(waiting.len() > SIDE_BY_SIDE.saturating_sub(turns.running.len()), Ordering::Relaxed);
+        turns
+            .others_wait
+            .store(waiting.len() > SIDE_BY_SIDE.saturating_sub(turns.running.len()), Ordering::Relaxed);
         for id in waiting {
             if turns.running.len() >= SIDE_BY_SIDE {
                 break;
@@ -145,7 +148,9 @@ impl Worker {
             let Some(lease) = self.lease(id).await? else { continue };
             let (worker, others_wait) = (self.clone(), turns.others_wait.clone());
             let stop = shutdown.child_token();
-            let task = turns.tasks.spawn(async move { worker.turn(id, lease, Turn::new(TURN, others_wait), stop).await });
+            let task = turns
+                .tasks
+                .spawn(async move { worker.turn(id, lease, Turn::new(TURN, others_wait), stop).await });
             turns.running.insert(task.id(), id);
         }
         Ok(())
@@ -170,7 +175,9 @@ impl Worker {
             }
             // Nobody need wait until it runs out.
             Some(Ok(Outcome::Paused)) | None => self.give_back(&lease).await,
-            Some(Err(Obstacle::LeaseLost)) => tracing::info!(deletion = %id, "another process has taken over"),
+            Some(Err(Obstacle::LeaseLost)) => {
+                tracing::info!(deletion = %id, "another process has taken over")
+            }
             Some(Err(obstacle)) => {
                 self.hinder(id, &lease, obstacle).await;
                 self.give_back(&lease).await;
@@ -205,7 +212,9 @@ impl Worker {
         let written = async {
             let transaction = self.tools.database.begin().await?;
             let now = self.tools.clock.now();
-            let Some(deletion) = store::by_ids(&self.tools.database, &[id]).await?.pop() else { return Ok(()) };
+            let Some(deletion) = store::by_ids(&self.tools.database, &[id]).await?.pop() else {
+                return Ok(());
+            };
             if lease.holds(&transaction, now).await? {
                 let block = Block {
                     code: obstacle.code(),

@@ -126,14 +126,11 @@ impl TenantNode {
     }
 
     /// When a scheduled deletion will begin. Null when none is scheduled.
-    async fn deletion_scheduled_for(
-        &self,
-        context: &Context<'_>,
-    ) -> Option<async_graphql::Result<DateTime>> {
+    async fn deletion_scheduled_for(&self, context: &Context<'_>) -> Option<async_graphql::Result<DateTime>> {
         match loaders(context).newest_deletion(self.row.id).await {
-            Ok(deletion) => deletion
-                .filter(Deletion::is_cancelable)
-                .map(|deletion| Ok(DateTime(deletion.scheduled_for))),
+            Ok(deletion) => {
+                deletion.filter(Deletion::is_cancelable).map(|deletion| Ok(DateTime(deletion.scheduled_for)))
+            }
             Err(fault) => Some(Err(fault.into())),
         }
     }

@@ -252,7 +252,8 @@ async fn the_schema_can_be_distributed_by_tenant() {
 #[tokio::test]
 async fn the_plan_covers_every_table_of_a_tenant_and_has_no_gap() {
     on_both(async |app| {
-        let plan = cascade::plan(&app.database.connection, &cascade::Settings::default()).await.expect("a plan");
+        let plan =
+            cascade::plan(&app.database.connection, &cascade::Settings::default()).await.expect("a plan");
         assert_eq!(plan.gaps, []);
         let planned: BTreeSet<String> = plan.steps.iter().map(|step| step.table.to_string()).collect();
         let owned: BTreeSet<String> =

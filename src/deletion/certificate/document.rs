@@ -1,7 +1,7 @@
 //! The facts of a deletion, and the one text that they are written as.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -98,6 +98,11 @@ struct Document {
     gateway_version: String,
 }
 
+#[derive(Deserialize)]
+struct Format {
+    format: String,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Table {
@@ -147,11 +152,11 @@ impl Facts {
     ///
     /// [`UnreadableFacts`].
     pub fn read(text: &str) -> Result<Self, UnreadableFacts> {
-        let read: Document =
-            serde_json::from_str(text).map_err(|error| UnreadableFacts(error.to_string()))?;
-        if read.format != FORMAT {
-            return Err(UnreadableFacts(format!("its format is not {FORMAT}")));
+        // Looked at by itself, so that a later format is told from a broken document.
+        if parse::<Format>(text)?.format != FORMAT {
+            return Err(UnreadableFacts(format!("its format is not {FORMAT}, the one that is known here")));
         }
+        let read: Document = parse(text)?;
         let instant = |text: &str| {
             text.parse::<DateTime<Utc>>().map_err(|_| UnreadableFacts("a time cannot be read".to_owned()))
         };
@@ -186,7 +191,10 @@ impl Facts {
 ///
 /// [`UnreadableFacts`] when it is no JSON at all.
 pub(super) fn is_canonical(text: &str) -> Result<bool, UnreadableFacts> {
-    let value: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| UnreadableFacts(error.to_string()))?;
+    let value: serde_json::Value = parse(text)?;
     Ok(serde_json_canonicalizer::to_string(&value).is_ok_and(|canonical| canonical == text))
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, UnreadableFacts> {
+    serde_json::from_str(text).map_err(|error| UnreadableFacts(error.to_string()))
 }

@@ -64,13 +64,17 @@ impl RunningDeletion {
         #[graphql(desc = "Which deletion to call off.")] input: CancelTenantDeletionInput,
     ) -> async_graphql::Result<CancelTenantDeletionPayload> {
         require(context, Action::DeleteTenant, "cancel a deletion")?;
-        let checked = input_uuid(&input.deletion_id, "deletionId")
-            .and_then(|id| deletion::check_text("reason", input.reason.as_deref()).map(|()| id).map_err(Into::into));
+        let checked = input_uuid(&input.deletion_id, "deletionId").and_then(|id| {
+            deletion::check_text("reason", input.reason.as_deref()).map(|()| id).map_err(Into::into)
+        });
         let id = match checked {
             Ok(id) => id,
-            Err(error) => return Ok(CancelTenantDeletionPayload { deletion: None, user_errors: vec![error] }),
+            Err(error) => {
+                return Ok(CancelTenantDeletionPayload { deletion: None, user_errors: vec![error] });
+            }
         };
-        let outcome = parts(context).deletions.cancel(id, input.reason.as_deref()).await.map_err(Fault::from)?;
+        let outcome =
+            parts(context).deletions.cancel(id, input.reason.as_deref()).await.map_err(Fault::from)?;
         let (deletion, user_errors) = told(
             context,
             id,
@@ -91,7 +95,9 @@ impl RunningDeletion {
         require(context, Action::DeleteTenant, "resume a deletion")?;
         let id = match input_uuid(&input.deletion_id, "deletionId") {
             Ok(id) => id,
-            Err(error) => return Ok(ResumeTenantDeletionPayload { deletion: None, user_errors: vec![error] }),
+            Err(error) => {
+                return Ok(ResumeTenantDeletionPayload { deletion: None, user_errors: vec![error] });
+            }
         };
         let outcome = parts(context).deletions.resume(id, input.force).await.map_err(Fault::from)?;
         let (deletion, user_errors) = told(

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Client, StatusCode};
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value as Bound};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tenant_gateway::{
     app::{self, App, Erasing},
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
@@ -19,7 +20,6 @@ use tenant_gateway::{
     storage::Storage,
     usage::{Folded, Keeper},
 };
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

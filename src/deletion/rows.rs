@@ -1,0 +1,159 @@
+//! A tenant's rows, table by table, in short transactions that others do not notice.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use futures_util::future::try_join_all;
+use sea_orm::{ConnectionTrait, DbBackend};
+use tokio::time::Instant;
+
+use super::{
+    BlockCode, Status,
+    erasure::{Erasure, Rows, Turn},
+    journal::{self, Change},
+    obstacle::Obstacle,
+    pace::Company,
+};
+use crate::{
+    cascade::{self, Batch, Plan, Range},
+    database, faults,
+};
+
+/// SQLite's log is copied into the database between batches.
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// A batch that others were in the way of is tried so many times in all, then the whole turn is.
+const TRIES: u32 = 5;
+/// Wait before the second try; doubled before each later one.
+const BACKOFF: Duration = Duration::from_millis(50);
+/// Between two looks whether a replica has caught up.
+const LAG_PAUSE: Duration = Duration::from_secs(1);
+
+/// Erases the tenant's rows of one table, by stretches of keys side by side.
+pub(super) async fn erase(
+    erasure: &Erasure<'_>,
+    plan: &Plan,
+    step: usize,
+    turn: &Turn,
+) -> Result<Rows, Obstacle> {
+    let (tenant, id) = (erasure.deletion.tenant, erasure.deletion.id);
+    let mut ranges = journal::ranges(&erasure.tools.database.connection, id, step).await?;
+    if ranges.is_empty() {
+        let snapshot = erasure.tools.database.snapshot().await?;
+        cascade::see_all(&snapshot).await?;
+        let split = cascade::split(&snapshot, plan, step, tenant, erasure.traffic.lanes()).await?;
+        snapshot.commit().await?;
+        ranges = (0..).zip(split).collect();
+        // One stretch alone is written down with its first batch.
+        if ranges.len() > 1 {
+            let transaction = erasure.begin().await?;
+            for (lane, range) in &ranges {
+                journal::advance(&transaction, id, step, *lane, Some(range)).await?;
+            }
+            erasure.commit(transaction).await?;
+        }
+    }
+    let lanes = ranges.into_iter().map(|(lane, range)| lane_of(erasure, plan, step, lane, range, turn));
+    if try_join_all(lanes).await?.contains(&Rows::Paused) {
+        return Ok(Rows::Paused);
+    }
+    let transaction = erasure.begin().await?;
+    let done = i32::try_from(step + 1).unwrap_or(i32::MAX);
+    Change::new(&transaction).set("steps_done", done).apply(&transaction, id, &Status::OPEN).await?;
+    erasure.commit(transaction).await?;
+    faults::point("step.done");
+    Ok(Rows::Gone)
+}
+
+/// Erases one stretch of keys, batch by batch.
+async fn lane_of(
+    erasure: &Erasure<'_>,
+    plan: &Plan,
+    step: usize,
+    lane: i32,
+    mut range: Range,
+    turn: &Turn,
+) -> Result<Rows, Obstacle> {
+    let mut tries = 0;
+    loop {
+        if turn.is_over() {
+            return Ok(Rows::Paused);
+        }
+        wait_for_replicas(erasure).await?;
+        let place = erasure.traffic.place().await;
+        let (rows, begun) = (erasure.size.rows(), Instant::now());
+        match batch(erasure, plan, step, lane, &range, rows).await {
+            Ok(batch) => {
+                let time = begun.elapsed();
+                erasure.traffic.done();
+                erasure.tools.metrics.batch(batch.rows, time);
+                tries = 0;
+                checkpoint(erasure).await;
+                let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
+                range = rest;
+                let is_slowed = erasure.size.took(rows, time);
+                if is_slowed || erasure.traffic.company() == Company::Others {
+                    // With the place in hand, so that no other batch begins.
+                    tokio::time::sleep(time).await;
+                }
+            }
+            Err(Obstacle::Database(error @ database::Error::Contention(_))) if tries < TRIES => {
+                tracing::debug!(%error, rows, "a batch was given up and is tried again");
+                drop(place);
+                erasure.size.shrink();
+                tokio::time::sleep(BACKOFF * (1 << tries)).await;
+                tries += 1;
+            }
+            Err(obstacle) => return Err(obstacle),
+        }
+    }
+}
+
+async fn batch(
+    erasure: &Erasure<'_>,
+    plan: &Plan,
+    step: usize,
+    lane: i32,
+    range: &Range,
+    rows: u64,
+) -> Result<Batch, Obstacle> {
+    let (tenant, id) = (erasure.deletion.tenant, erasure.deletion.id);
+    let transaction = erasure.begin().await?;
+    faults::point("batch.begun");
+    let batch = cascade::erase_batch(&transaction, plan, step, tenant, range, rows, id).await?;
+    faults::point("batch.erased");
+    journal::erased(&transaction, id, &plan.steps[step].table, batch.rows).await?;
+    for (table, rows) in &batch.others {
+        journal::erased(&transaction, id, table, *rows).await?;
+    }
+    journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
+    faults::point("batch.recorded");
+    erasure.commit(transaction).await?;
+    faults::point("batch.committed");
+    Ok(batch)
+}
+
+/// Moves SQLite's log into the database as far as readers allow; nobody waits for it.
+async fn checkpoint(erasure: &Erasure<'_>) {
+    if erasure.tools.database.backend() == DbBackend::Sqlite
+        && let Err(error) = erasure.tools.database.connection.execute_unprepared(CHECKPOINT).await
+    {
+        tracing::debug!(%error, "the log was not copied; the next batch tries again");
+    }
+}
+
+async fn wait_for_replicas(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
+    while let Company::Lagging(how) = erasure.traffic.company() {
+        if !erasure.is_hindered.swap(true, Ordering::Relaxed) {
+            let transaction = erasure.begin().await?;
+            Change::new(&transaction)
+                .set("block_code", BlockCode::Internal.word())
+                .set("block_message", format!("{how}; erasing goes on when it has caught up"))
+                .set("block_during", erasure.phase().word())
+                .at("blocked_at", erasure.entry.now())
+                .apply(&transaction, erasure.deletion.id, &Status::OPEN)
+                .await?;
+            transaction.commit().await?;
+        }
+        tokio::time::sleep(LAG_PAUSE).await;
+    }
+    Ok(())
+}
