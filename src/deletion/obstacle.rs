@@ -82,6 +82,7 @@ impl From<database::Error> for Obstacle {
             Cause::Unavailable(_) | Cause::Contention(_) | Cause::Duplicate(_) => Self::Database(error),
             Cause::ForeignKey(reason) => Self::ForeignKey(reason),
             Cause::Denied(reason) => Self::Denied(reason),
+            Cause::Circle(table) => Self::Circle(table),
             Cause::Address | Cause::OutOfRange(_) | Cause::Refused(_) => Self::Fault(error),
         }
     }

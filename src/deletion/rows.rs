@@ -119,6 +119,9 @@ async fn batch(
     let batch = cascade::erase_batch(&transaction, plan, step, tenant, range, rows, id).await?;
     faults::point("batch.erased");
     journal::erased(&transaction, id, &plan.steps[step].table, batch.rows).await?;
+    for (table, rows) in &batch.others {
+        journal::erased(&transaction, id, table, *rows).await?;
+    }
     journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
     faults::point("batch.recorded");
     erasure.commit(transaction).await?;
