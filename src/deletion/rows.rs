@@ -123,6 +123,9 @@ async fn batch(
         journal::erased(&transaction, id, table, *rows).await?;
     }
     journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
+    if batch.rows > 0 {
+        erasure.progress(&transaction).await?;
+    }
     faults::point("batch.recorded");
     erasure.commit(transaction).await?;
     faults::point("batch.committed");
