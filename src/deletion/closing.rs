@@ -23,8 +23,6 @@ const CLOSING: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeou
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// More late rows than these are erased in batches again.
 const STRAGGLERS: i64 = 1_000;
-/// So often it goes back to erasing before writers are said to be in the way.
-const MOST_REOPENED: u32 = 5;
 /// Certificates that one round writes to storage.
 const ROUND: u64 = 100;
 
@@ -101,17 +99,14 @@ async fn begin(erasure: &Erasure<'_>) -> Result<DatabaseTransaction, Obstacle> {
 
 fn held(error: database::Error) -> Obstacle {
     match error {
-        database::Error::Contention(_) => Obstacle::Writers("the tenant".to_owned()),
+        database::Error::Contention(_) => Obstacle::Held,
         error => error.into(),
     }
 }
 
-/// Goes back to erasing, a few times; then writers are in the way.
 fn again(erasure: &Erasure<'_>, why: &str) -> Result<Closing, Obstacle> {
     tracing::info!(deletion = %erasure.id(), why, "erasing again");
-    if erasure.reopen() > MOST_REOPENED {
-        return Err(Obstacle::Writers("the tenant's tables".to_owned()));
-    }
+    erasure.reopen()?;
     Ok(Closing::Again)
 }
 

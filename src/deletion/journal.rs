@@ -80,9 +80,14 @@ impl Change {
         self
     }
 
-    /// Into a status, with nothing in the way.
+    /// Into a status, with nothing in the way, and nothing having been in the way.
     pub(super) fn into_status(self, status: Status) -> Self {
-        let mut change = self.set("status", status.word()).set("attempts", 0);
+        self.back_to(status).set("attempts", 0)
+    }
+
+    /// Into a status, with nothing in the way at the moment.
+    pub(super) fn back_to(self, status: Status) -> Self {
+        let mut change = self.set("status", status.word());
         for column in ["next_attempt_at", "block_code", "block_message", "block_during", "blocked_at"] {
             change.assignments.push(format!("{column} = NULL"));
         }
@@ -264,6 +269,15 @@ pub(super) async fn ranges<C: ConnectionTrait>(
         Ok((row.try_get_by("lane")?, range))
     };
     Ok(rows.iter().map(read).collect::<Result<_, DbErr>>()?)
+}
+
+/// Forgets how far each step has come.
+pub(super) async fn forget_ranges<C: ConnectionTrait>(transaction: &C, deletion: Uuid) -> Result<(), Error> {
+    let mut sql = Sql::new(transaction.get_database_backend());
+    let text =
+        format!("DELETE FROM tenant_deletion_ranges WHERE deletion_id = {}", sql.bind(deletion.into()));
+    transaction.execute_raw(sql.statement(&text)).await?;
+    Ok(())
 }
 
 /// Writes down how far one lane has come with its stretch; none left: it is done.

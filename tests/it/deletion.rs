@@ -45,6 +45,33 @@ pub async fn delete(app: &TestApp, input: Value) -> Value {
     app.admin(DELETE, json!({ "input": input })).await["deleteTenant"].clone()
 }
 
+/// Takes a blocked deletion up again; returns the payload.
+pub async fn resume(app: &TestApp, deletion: &Value, extra: Value) -> Value {
+    let mut input = json!({ "deletionId": deletion });
+    input.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+    let document = "mutation ($input: ResumeTenantDeletionInput!) { resumeTenantDeletion(input: $input) {
+        deletion { id status isForced block { code } } userErrors { code message field } } }";
+    app.admin(document, json!({ "input": input })).await["resumeTenantDeletion"].clone()
+}
+
+/// Waits until the newest deletion of a tenant has a status; returns the deletion.
+pub async fn until(app: &TestApp, tenant: Uuid, status: &str) -> Value {
+    let query =
+        "query ($id: ID!) { tenantDeletion(tenantId: $id) { id status scheduledFor startedAt finishedAt
+        isCancelable block { code message during since } certificate { document sha256 }
+        progress { rowsPlanned rowsErased objectsPlanned objectsErased bytesErased
+          tables { name rowsPlanned rowsErased } } } }";
+    let mut deletion = Value::Null;
+    for _ in 0..300 {
+        deletion = app.admin(query, json!({ "id": tenant })).await["tenantDeletion"].clone();
+        if deletion["status"] == status {
+            return deletion;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("never {status}: {deletion}");
+}
+
 async fn rows_of(app: &TestApp, tenant: Uuid) -> BTreeMap<&'static str, i64> {
     let mut rows = BTreeMap::new();
     for (table, column) in OWNED {

@@ -20,6 +20,7 @@ async fn every_query_can_be_pasted() {
     on_both(async |app| {
         let tenant = app.tenant(TenantRow { name: "Lumen Dental".into(), ..TenantRow::default() }).await;
         app.platform(tenant).await;
+        app.erase();
         let documents = blocks("graphql");
         assert!(documents.len() >= 4);
         for document in documents {
