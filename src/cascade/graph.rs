@@ -74,9 +74,10 @@ fn step(catalogue: &Catalogue, ways: &Ways, order: &Order, name: &TableName) -> 
 fn not_updatable(catalogue: &Catalogue, step: &Step) -> Option<Gap> {
     let table = catalogue.table(&step.table)?;
     let (is_granted, what) = match &step.kind {
-        StepKind::Break { column } => {
-            (table.column(column).is_some_and(|column| column.is_updatable), format!("UPDATE ({column}) on it"))
-        }
+        StepKind::Break { column } => (
+            table.column(column).is_some_and(|column| column.is_updatable),
+            format!("UPDATE ({column}) on it"),
+        ),
         StepKind::Erase if step.is_held() => {
             (table.columns.iter().any(|column| column.is_updatable), "UPDATE on it".to_owned())
         }
