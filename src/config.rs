@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::{
     auth::{KeyError, KeySetSource, Keys},
+    cascade::{Settings, SettingsError},
     deletion::{
         Limits,
         certificate::{Signer, SignerError},
@@ -113,6 +114,30 @@ impl ErasureOptions {
             lanes: self.deletion_lanes.into(),
             max_replica_lag: Some(self.deletion_max_replica_lag).filter(|lag| !lag.is_zero()),
         }
+    }
+}
+
+/// Which tables are a tenant's where their foreign keys do not say.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CascadeOptions {
+    /// A column that holds a tenant's id without a foreign key: rows of its table are the tenant's, as
+    /// [SCHEMA.]TABLE.COLUMN; may be given several times
+    #[arg(long, env = "CASCADE_OWN", value_name = "TABLE.COLUMN", value_delimiter = ',')]
+    cascade_own: Vec<String>,
+    /// A table, or materialised view, that is nobody's although it looks like a tenant's, as [SCHEMA.]TABLE; may be
+    /// given several times
+    #[arg(long, env = "CASCADE_IGNORE", value_name = "TABLE", value_delimiter = ',')]
+    cascade_ignore: Vec<String>,
+}
+
+impl CascadeOptions {
+    /// What they say, whether or not the database has such tables.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] for what is no name.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        Settings::read(&self.cascade_own, &self.cascade_ignore)
     }
 }
 

@@ -15,7 +15,8 @@ use crate::{
     auth::Authenticator,
     clock::Clock,
     config::{
-        CertificateOptions, DatabaseOptions, ErasureOptions, SessionOptions, StorageOptions, TokenOptions,
+        CascadeOptions, CertificateOptions, DatabaseOptions, ErasureOptions, SessionOptions, StorageOptions,
+        TokenOptions,
     },
     database::Database,
     metrics::Metrics,
@@ -34,6 +35,8 @@ pub(super) struct Options {
     storage: StorageOptions,
     #[command(flatten)]
     erasure: ErasureOptions,
+    #[command(flatten)]
+    cascade: CascadeOptions,
     #[command(flatten)]
     certificate: CertificateOptions,
     /// Address to listen on
@@ -56,13 +59,16 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
             .await?;
     let listener = listen(options.listen).await?;
     let url = &options.database.database_url;
+    let cascade = options.cascade.settings()?;
     let database = if options.no_migrate {
         let database = Database::open_existing(url).await?;
+        cascade.check(&database.connection).await?;
         database.check_servable().await?;
         database.write_ahead().await?;
         database
     } else {
         let database = Database::open(url).await?;
+        cascade.check(&database.connection).await?;
         let applied = database.migrate_up().await?;
         tracing::info!(applied, "the schema is up to date");
         database
@@ -78,6 +84,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
             signer: options.certificate.signer()?.map(Arc::new),
             grace: options.erasure.grace(),
             limits: options.erasure.limits(),
+            cascade,
             ..Erasing::with(storage)
         },
     };

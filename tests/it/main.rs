@@ -32,6 +32,7 @@ mod smoke;
 mod storage;
 mod storage_faults;
 mod storage_s3;
+mod strangers;
 mod support;
 mod tidy;
 mod tokens;

@@ -99,6 +99,8 @@ pub(super) struct Column {
     /// The type as SQL names it.
     pub(super) kind: String,
     pub(super) is_nullable: bool,
+    /// Whether the gateway may change it.
+    pub(super) is_updatable: bool,
     pub(super) holds: Holds,
 }
 
