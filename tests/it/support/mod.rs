@@ -7,7 +7,7 @@ mod rows;
 mod s3;
 
 pub use app::{Answer, SECRET, TestApp, Token, client, token};
-pub use databases::{Backend, on, on_both, places};
+pub use databases::{Backend, Place, on, on_both, places};
 pub use faults::FaultProxy;
 pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
 pub use s3::{Bucket, S3};
