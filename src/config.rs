@@ -1,6 +1,9 @@
 //! The options that several commands share, and what follows from them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use clap::Args;
@@ -17,6 +20,8 @@ use crate::{
 /// Where the environment keeps the secret. There is no option of that name: options show in the
 /// list of processes.
 const SECRET_VARIABLE: &str = "JWT_SECRET";
+/// The directory of objects where no address is given.
+const OBJECTS: &str = "tenant-gateway-objects";
 
 /// Which database.
 #[derive(Clone, Debug, Args)]
@@ -32,12 +37,12 @@ pub struct DatabaseOptions {
 }
 
 /// Where objects are kept.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct StorageOptions {
     /// Address of the object storage for recordings and files: <file:///DIRECTORY> or
     /// <s3://BUCKET/PREFIX>, which reads `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
-    /// `AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP` [default: the directory tenant-gateway-objects beside
-    /// the database file]
+    /// `AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP` [default: the directory tenant-gateway-objects, beside the
+    /// database file on SQLite, else in the working directory]
     #[arg(long, env = "STORAGE_URL")]
     pub storage_url: Option<String>,
 }
@@ -142,10 +147,8 @@ pub enum ConfigError {
     /// Certificates cannot be signed.
     #[error(transparent)]
     Signer(#[from] SignerError),
-    /// There is no place beside the database.
-    #[error(
-        "--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects or s3://BUCKET"
-    )]
+    /// There is no place for objects.
+    #[error("the working directory cannot be told; pass --storage-url (STORAGE_URL)")]
     NoStorage,
 }
 
@@ -200,24 +203,32 @@ impl SessionOptions {
 }
 
 impl StorageOptions {
-    /// The address that was given, or the one beside a SQLite file.
+    /// The address that was given, else that of a directory beside a SQLite file, else in the working
+    /// directory.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NoStorage`] when there is neither.
+    /// [`ConfigError::NoStorage`] when the working directory is gone.
     pub fn url(&self, database_url: &str) -> Result<String, ConfigError> {
         if let Some(url) = &self.storage_url {
             return Ok(url.clone());
         }
-        let file = database_url
-            .strip_prefix("sqlite://")
-            .map(|rest| rest.split('?').next().unwrap_or(rest))
-            .filter(|file| !file.is_empty() && *file != ":memory:")
-            .ok_or(ConfigError::NoStorage)?;
-        let path = std::path::absolute(file).map_err(|_| ConfigError::NoStorage)?;
-        let directory = path.with_file_name("tenant-gateway-objects");
+        let file = Path::new(sqlite_file(database_url).unwrap_or_default());
+        let directory =
+            std::path::absolute(file.with_file_name(OBJECTS)).map_err(|_| ConfigError::NoStorage)?;
         url::Url::from_directory_path(directory).map(Into::into).map_err(|()| ConfigError::NoStorage)
     }
+
+    /// Whether nothing but the working directory says where objects are.
+    #[must_use]
+    pub fn is_guessed(&self, database_url: &str) -> bool {
+        self.storage_url.is_none() && sqlite_file(database_url).is_none()
+    }
+}
+
+fn sqlite_file(database_url: &str) -> Option<&str> {
+    let rest = database_url.strip_prefix("sqlite://")?;
+    rest.split('?').next().filter(|file| !file.is_empty() && *file != ":memory:")
 }
 
 /// Reads a duration such as `90s`, `15m`, `2h` or `1h 30m`.

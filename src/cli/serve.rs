@@ -1,6 +1,6 @@
 //! `serve`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use clap::Args;
 use tokio::{
@@ -9,9 +9,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::{Failure, erasing, storage};
 use crate::{
-    app::{self, App, Erasing},
+    app::{self, App},
     auth::Authenticator,
     clock::Clock,
     config::{
@@ -19,7 +19,6 @@ use crate::{
     },
     database::Database,
     metrics::Metrics,
-    storage::Storage,
 };
 
 #[derive(Debug, Args)]
@@ -67,19 +66,15 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         tracing::info!(applied, "the schema is up to date");
         database
     };
-    let storage = Storage::open(&options.storage.url(url)?)?;
+    let storage = storage(&options.storage, url)?;
+    let erasing = erasing(storage, &options.erasure, Some(&options.certificate))?;
     let app = App {
         database,
         authenticator,
         clock,
         session_timeout: options.session.timeout(),
         metrics: Metrics::default(),
-        erasing: Erasing {
-            signer: options.certificate.signer()?.map(Arc::new),
-            grace: options.erasure.grace(),
-            limits: options.erasure.limits(),
-            ..Erasing::with(storage)
-        },
+        erasing,
     };
     tracing::info!(address = %listener.local_addr()?, "listening");
     let shutdown = until_signal()?;
