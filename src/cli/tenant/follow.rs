@@ -38,7 +38,7 @@ pub(super) async fn see_through(
     form: Form,
 ) -> Result<(), Failure> {
     let hands = Hands::begin(desk)?;
-    let outcome = async { hands.follow(desk, asked.await?).await }.await;
+    let outcome = hands.unless_interrupted(async { hands.follow(desk, asked.await?).await }).await;
     hands.end().await?;
     report(&outcome?, form)
 }
@@ -51,21 +51,27 @@ impl Hands {
         Ok(Self { interrupted, stop, worker })
     }
 
-    /// Waits until a deletion has ended or stopped, and its certificate is in storage.
+    /// Does `work`, or fails as soon as a signal comes. What was asked of the API then goes on in a task of
+    /// its own, until the worker stops.
+    pub(super) async fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            outcome = work => outcome,
+            () = self.interrupted.cancelled() => Err(interrupted()),
+        }
+    }
+
+    /// Watches a deletion until it has ended or stopped, and its certificate is in storage.
     pub(super) async fn follow(&self, desk: &Desk, mut deletion: Value) -> Result<Value, Failure> {
         let id = text(&deletion["id"]);
         let bar = bar();
         while is_under_way(&deletion, desk.now()) {
             show(&bar, &deletion, desk.now());
-            tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
-                () = self.interrupted.cancelled() => {
-                    bar.finish_and_clear();
-                    return Err(interrupted(&id));
-                }
-            }
+            tokio::time::sleep(LOOK).await;
             if self.worker.is_finished() {
-                return Err(format!("the worker has ended by a fault; {}", goes_on(&id)).into());
+                return Err("the worker has ended by a fault; the log names it".into());
             }
             match desk.deletion_now(&id).await {
                 Ok(now) => deletion = now,
@@ -92,7 +98,6 @@ impl Hands {
         };
         tokio::select! {
             () = stored => {}
-            () = self.interrupted.cancelled() => {}
             () = tokio::time::sleep(STORING) => {
                 tracing::warn!(key, "the certificate is not in this storage; a `serve` writes it there");
             }
@@ -142,12 +147,10 @@ pub(super) fn blocked(deletion: &Value) -> Failure {
         .into()
 }
 
-fn interrupted(id: &str) -> Failure {
-    format!("interrupted, with nothing half done; {}", goes_on(id)).into()
-}
-
-fn goes_on(id: &str) -> String {
-    format!("the deletion goes on in any `serve`, or with `tenant-gateway tenant resume {id}`")
+fn interrupted() -> Failure {
+    "interrupted, with nothing half done: the deletion goes on in any `serve`, or with `tenant-gateway tenant delete` \
+     or `tenant-gateway tenant resume` again"
+        .into()
 }
 
 /// Hidden by itself where standard error is no terminal.

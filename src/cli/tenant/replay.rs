@@ -149,25 +149,25 @@ impl Options {
         }
         let hands = Hands::begin(desk)?;
         let deletions = desk.app.deletions();
-        let mut ended = Ok(());
-        for tenant in &outcome.found {
-            match tenant.erase(desk, &hands, &deletions).await {
-                Ok(Ok(deletion)) => {
-                    if !self.form.json {
-                        print!("{} ({}): {}", tenant.name, tenant.tenant, print::ended(&deletion));
+        let (found, erased, failed) = (&outcome.found, &mut outcome.erased, &mut outcome.failed);
+        let work = async {
+            for tenant in found {
+                match tenant.erase(desk, &hands, &deletions).await? {
+                    Ok(deletion) => {
+                        if !self.form.json {
+                            print!("{} ({}): {}", tenant.name, tenant.tenant, print::ended(&deletion));
+                        }
+                        erased.push(deletion);
                     }
-                    outcome.erased.push(deletion);
-                }
-                Ok(Err(message)) => {
-                    eprintln!("not erased: {}: {message}", tenant.tenant);
-                    outcome.failed.push(json!({ "tenantId": tenant.tenant, "message": message }));
-                }
-                Err(error) => {
-                    ended = Err(error);
-                    break;
+                    Err(message) => {
+                        eprintln!("not erased: {}: {message}", tenant.tenant);
+                        failed.push(json!({ "tenantId": tenant.tenant, "message": message }));
+                    }
                 }
             }
-        }
+            Ok(())
+        };
+        let ended = hands.unless_interrupted(work).await;
         hands.end().await?;
         ended
     }
