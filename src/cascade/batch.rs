@@ -5,10 +5,12 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
 use super::{
-    Plan, Step, StepKind,
+    Plan, Step, StepKind, TableName,
     gone::{self, Gone},
     key::{self, Place},
+    late,
     stretch::{Only, Stretch, sql_of},
+    together,
 };
 use crate::database;
 
@@ -30,6 +32,8 @@ pub struct Range {
 pub struct Batch {
     /// Rows erased from the step's table; 0 in a step that breaks a circle.
     pub rows: i64,
+    /// Rows erased from other tables, which had to go with them; for most batches none.
+    pub others: Vec<(TableName, i64)>,
     /// Objects recorded in the outbox, each once.
     pub objects: i64,
     /// Their bytes, as the rows say.
@@ -56,7 +60,9 @@ pub async fn split<C: ConnectionTrait>(
     // More than one route cannot be told apart by keys.
     let [route] = &step.routes[..] else { return Ok(whole) };
     let stretch = Stretch { route, after: None, until: None };
-    if lanes < 2 || stretch.key().is_none() {
+    // Leaves that one lane finds may be those of rows in the other.
+    let is_one = lanes < 2 || !step.leaves_first.is_empty() || !step.together.is_empty();
+    if is_one || stretch.key().is_none() {
         return Ok(whole);
     }
     let rows = count(connection, stretch, tenant, Some(WORTH_SPLITTING)).await?;
@@ -82,7 +88,8 @@ pub async fn split<C: ConnectionTrait>(
 ///
 /// # Errors
 ///
-/// [`database::Error`]; the caller rolls back. The root's step is refused: see [`super::delete_root`].
+/// [`database::Error`]; the caller rolls back. [`database::Error::Circle`] when rows of the table refer to
+/// one another in a circle that nothing breaks. The root's step is refused: see [`super::delete_root`].
 pub async fn erase_batch(
     transaction: &DatabaseTransaction,
     plan: &Plan,
@@ -93,33 +100,74 @@ pub async fn erase_batch(
     deletion: Uuid,
 ) -> Result<Batch, database::Error> {
     let step = step_of(plan, step)?;
+    if !step.together.is_empty() && step.erases() {
+        let gone = together::erase(transaction, plan, &step.together, tenant, deletion).await?;
+        return Ok(Batch::of(step, gone, None));
+    }
     let from = range.after.as_deref().map(Place::read).transpose()?.unwrap_or_default();
     let until = range.until.as_deref().map(Place::read).transpose()?.and_then(|place| place.key);
-    let Some(route) = step.routes.get(from.route) else {
-        return Ok(Batch { rows: 0, objects: 0, bytes: 0, rest: None });
-    };
+    let Some(route) = step.routes.get(from.route) else { return Ok(Batch::of(step, Vec::new(), None)) };
+    let rows = rows.max(1);
     let open = Stretch { route, after: from.key.as_deref(), until: until.as_deref() };
-    let end = key_at(transaction, open, tenant, rows.max(1)).await?;
+    let end = key_at(transaction, open, tenant, rows).await?;
     let stretch = Stretch { until: end.as_deref().or(open.until), ..open };
-    let gone = work(transaction, step, stretch, tenant, rows.max(1), deletion).await?;
+    let mut all = Vec::new();
+    if step.erases() {
+        all = late::take(transaction, plan, step, stretch, tenant, deletion).await?;
+    }
+    let gone = work(transaction, step, stretch, tenant, rows, deletion).await?;
+    all.push((step.table.clone(), gone));
+    let has_erased = from.has_erased || gone.rows > 0;
     // As many as were asked for: there may be more of them below the same stretch.
-    let is_full = !stretch.is_direct() && gone.rows >= rows.max(1);
+    let is_full = !stretch.is_direct() && gone.rows >= rows;
     let next = if is_full {
-        Some(from)
+        Some(Place { has_erased, ..from.clone() })
     } else if end.is_some() && end != until {
-        Some(Place { key: end, ..from })
+        Some(Place { key: end, has_erased, ..from })
     } else if from.route + 1 < step.routes.len() {
-        Some(Place::start(from.route + 1))
-    } else {
+        Some(Place { has_erased, ..Place::start(from.route + 1) })
+    } else if step.leaves_first.is_empty() {
         None
+    } else {
+        next_pass(transaction, step, tenant, has_erased).await?
     };
-    let is_erasing = step.kind == StepKind::Erase;
-    Ok(Batch {
-        rows: if is_erasing { i64::try_from(gone.rows).unwrap_or(i64::MAX) } else { 0 },
-        objects: gone.objects,
-        bytes: gone.bytes,
-        rest: next.map(|place| Range { after: Some(place.write()), until: range.until.clone() }),
-    })
+    let rest = next.map(|place| Range { after: Some(place.write()), until: range.until.clone() });
+    Ok(Batch::of(step, all, rest))
+}
+
+impl Batch {
+    fn of(step: &Step, gone: Vec<(TableName, Gone)>, rest: Option<Range>) -> Self {
+        let mut batch = Self { rows: 0, others: Vec::new(), objects: 0, bytes: 0, rest };
+        for (table, gone) in gone {
+            let rows = i64::try_from(gone.rows).unwrap_or(i64::MAX);
+            batch.objects += gone.objects;
+            batch.bytes += gone.bytes;
+            if table != step.table {
+                batch.others.push((table, rows));
+            } else if step.erases() {
+                batch.rows += rows;
+            }
+        }
+        batch
+    }
+}
+
+/// Where a pass over leaves goes on when it has seen all rows. Without an end to passes where rows refer
+/// to one another in a circle: a pass that found no leaf among rows that remain is a fault.
+async fn next_pass(
+    transaction: &DatabaseTransaction,
+    step: &Step,
+    tenant: Uuid,
+    has_erased: bool,
+) -> Result<Option<Place>, database::Error> {
+    let sql = sql_of(transaction.get_database_backend(), tenant);
+    let text = format!("SELECT count(*) AS n FROM (SELECT 1 FROM ({}) s LIMIT 1) s", step.query(""));
+    let remains = gone::number(transaction, sql, &text).await? > 0;
+    match (remains, has_erased) {
+        (false, _) => Ok(None),
+        (true, true) => Ok(Some(Place::default())),
+        (true, false) => Err(database::Error::Circle(step.table.to_string())),
+    }
 }
 
 async fn work(
@@ -133,7 +181,9 @@ async fn work(
     let mut sql = sql_of(transaction.get_database_backend(), tenant);
     match &step.kind {
         StepKind::Erase => {
-            let condition = stretch.rows_of(&mut sql, step, Only::All, rows)?;
+            let leaves = &step.leaves_first;
+            let only = if leaves.is_empty() { Only::All } else { Only::Leaves(leaves) };
+            let condition = stretch.rows_of(&mut sql, step, only, rows)?;
             gone::delete(transaction, step, sql, &condition, deletion).await
         }
         StepKind::Break { column } => {
@@ -145,7 +195,7 @@ async fn work(
 
 /// The key of the row at a place in a stretch, counted from 1; none where the stretch is shorter, or has
 /// no order.
-async fn key_at<C: ConnectionTrait>(
+pub(super) async fn key_at<C: ConnectionTrait>(
     connection: &C,
     stretch: Stretch<'_>,
     tenant: Uuid,
@@ -161,6 +211,25 @@ async fn key_at<C: ConnectionTrait>(
         stretch.route.walked.quoted(),
         key::list(columns),
         sql.bind(before.into())
+    );
+    let row = connection.query_one_raw(sql.statement(&text)).await?;
+    row.map(|row| key::read(&row, columns)).transpose()
+}
+
+/// The key of the last row of a stretch; none where there is no row, or no order.
+pub(super) async fn last_key<C: ConnectionTrait>(
+    connection: &C,
+    stretch: Stretch<'_>,
+    tenant: Uuid,
+) -> Result<Option<Vec<String>>, database::Error> {
+    let Some(columns) = stretch.key() else { return Ok(None) };
+    let mut sql = sql_of(connection.get_database_backend(), tenant);
+    let condition = stretch.condition(&mut sql)?;
+    let text = format!(
+        "SELECT {} FROM {} WHERE {condition} ORDER BY {} LIMIT 1",
+        key::selected(sql.backend(), columns),
+        stretch.route.walked.quoted(),
+        key::list_descending(columns)
     );
     let row = connection.query_one_raw(sql.statement(&text)).await?;
     row.map(|row| key::read(&row, columns)).transpose()

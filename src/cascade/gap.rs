@@ -22,11 +22,12 @@ pub enum GapKind {
     NoForeignKey,
     /// A row that can belong to two tenants, by the keys named.
     TwoOwners(String),
-    /// A key from a table of the plan to itself, or to `tenants` from `tenants`, that does not carry
-    /// the tenant.
+    /// Rows that belong to this tenant by one of the keys named and to another by the other.
+    SharedRows(String),
+    /// A key from `tenants` to itself.
     CrossingSelfReference(String),
-    /// A key from a table to itself, by these columns, that lets no row go before those that refer to it.
-    RowByRow(String),
+    /// A foreign key, by these columns, that rows of before it were never held against.
+    NotValidated(String),
     /// A foreign key, by these columns, that concerns one partition and not the whole of its table.
     PartialKey {
         /// The columns of the key.
@@ -79,10 +80,16 @@ impl GapKind {
             Self::CrossingSelfReference(column) => {
                 format!("a row can refer by {column} to a row of another tenant in the same table")
             }
-            Self::RowByRow(columns) => format!(
-                "rows refer to one another by {columns} with ON DELETE RESTRICT, and this database checks that row \
-                 by row"
-            ),
+            Self::SharedRows(keys) => {
+                format!(
+                    "rows belong to this tenant and to another, by {keys}; erasing them would change the other"
+                )
+            }
+            Self::NotValidated(columns) => {
+                format!(
+                    "its foreign key by {columns} is not validated: rows of before it may refer to nothing"
+                )
+            }
             Self::PartialKey { columns, partition } => format!(
                 "its foreign key by {columns} concerns the partition {partition} alone; rows of the other \
                  partitions could be left behind, or taken along"
@@ -108,7 +115,8 @@ impl GapKind {
     fn remedy(&self) -> String {
         match self {
             Self::NoForeignKey => {
-                "add a foreign key from the column to tenants (id), or rename the column if it is not a tenant's id"
+                "add a foreign key from the column to tenants (id); or say that it is the tenant's with --cascade-own \
+                 TABLE.COLUMN, or that it is not with --cascade-ignore TABLE"
                     .to_owned()
             }
             Self::TwoOwners(_) => {
@@ -116,17 +124,24 @@ impl GapKind {
                  without a foreign key to tenants"
                     .to_owned()
             }
-            Self::CrossingSelfReference(_) => "let the foreign key carry tenant_id on both sides".to_owned(),
-            Self::RowByRow(_) => "let the foreign key be ON DELETE NO ACTION, or CASCADE".to_owned(),
+            Self::CrossingSelfReference(_) => "keep such references in a table of their own".to_owned(),
+            Self::SharedRows(_) => {
+                "let the keys of each of these rows lead to one tenant, or let them carry tenant_id".to_owned()
+            }
+            Self::NotValidated(_) => "run ALTER TABLE … VALIDATE CONSTRAINT for the foreign key".to_owned(),
             Self::PartialKey { .. } => {
                 "let the foreign key be between whole tables, or detach the partition".to_owned()
             }
             Self::Unlisted => "drop its foreign key".to_owned(),
-            Self::Cycle(_) => "drop one of these foreign keys, or move it to a table of its own".to_owned(),
+            Self::Cycle(_) => {
+                "let a column of one of these foreign keys be null, or let one of them be DEFERRABLE".to_owned()
+            }
             Self::NoIndex(columns) => format!("create an index that leads with {columns}"),
             Self::NotGranted(missing) => format!("grant {missing} to the gateway's database user"),
             Self::Filtered => "give the gateway's database user BYPASSRLS, or drop the policy".to_owned(),
-            Self::Materialised(_) => "drop the materialised view, or make it a plain view".to_owned(),
+            Self::Materialised(_) => "drop the materialised view, make it a plain view, or say that it may keep its rows \
+                 until it is refreshed with --cascade-ignore VIEW"
+                .to_owned(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 
-use super::{Step, catalogue::quote};
+use super::{Step, catalogue::quote, stretch::sql_of};
 use crate::database::{self, Sql};
 
 /// What went with one statement.
@@ -53,6 +53,21 @@ pub(super) async fn delete(
     Ok(Gone { rows, objects: row.try_get_by("objects")?, bytes: row.try_get_by("bytes")? })
 }
 
+/// Deletes all of the tenant's rows of the step's table, and records the objects that they name.
+pub(super) async fn delete_all(
+    transaction: &DatabaseTransaction,
+    step: &Step,
+    tenant: Uuid,
+    deletion: Uuid,
+) -> Result<Gone, database::Error> {
+    let mut all = Gone::default();
+    for route in &step.routes {
+        let sql = sql_of(transaction.get_database_backend(), tenant);
+        all += delete(transaction, step, sql, &route.condition(), deletion).await?;
+    }
+    Ok(all)
+}
+
 /// Records the objects that the rows name and does not delete them.
 pub(super) async fn record(
     transaction: &DatabaseTransaction,
@@ -91,6 +106,21 @@ pub(super) async fn set_null(
     Ok(Gone { rows, ..Gone::default() })
 }
 
+/// The same in all of the tenant's rows where it is not null already.
+pub(super) async fn set_all_null(
+    transaction: &DatabaseTransaction,
+    step: &Step,
+    tenant: Uuid,
+    column: &str,
+) -> Result<(), database::Error> {
+    for route in &step.routes {
+        let sql = sql_of(transaction.get_database_backend(), tenant);
+        let condition = format!("{} AND {} IS NOT NULL", route.condition(), quote(column));
+        set_null(transaction, step, sql, column, &condition).await?;
+    }
+    Ok(())
+}
+
 /// The number that a query's one row calls `n`.
 pub(super) async fn number<C: ConnectionTrait>(
     connection: &C,
@@ -101,6 +131,6 @@ pub(super) async fn number<C: ConnectionTrait>(
     Ok(row.try_get_by("n")?)
 }
 
-fn no_row() -> database::Error {
+pub(super) fn no_row() -> database::Error {
     database::Error::Refused("an aggregate gave no row".to_owned())
 }

@@ -88,6 +88,11 @@ pub(super) fn list(key: &[KeyColumn]) -> String {
     key.iter().map(|column| quote(&column.name)).collect::<Vec<_>>().join(", ")
 }
 
+/// The same, for the opposite order.
+pub(super) fn list_descending(key: &[KeyColumn]) -> String {
+    key.iter().map(|column| format!("{} DESC", quote(&column.name))).collect::<Vec<_>>().join(", ")
+}
+
 /// What to select so that [`read`] finds a row's key.
 pub(super) fn selected(backend: DbBackend, key: &[KeyColumn]) -> String {
     let text = |(at, column): (usize, &KeyColumn)| {

@@ -4,8 +4,10 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Gap,
-    catalogue::{RowName, TableName},
-    way::{Route, Way},
+    catalogue::{ForeignKey, RowName, TableName},
+    doubt::Doubt,
+    late::Late,
+    way::{Route, Way, list},
 };
 
 /// Every table that can reach a tenant, children before their parents, `tenants` last.
@@ -15,6 +17,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What cannot be erased safely. With any, nothing may be.
     pub gaps: Vec<Gap>,
+    /// What only a tenant's rows can tell; see [`super::crossings`].
+    pub(super) doubts: Vec<Doubt>,
 }
 
 /// One table of the plan.
@@ -36,6 +40,12 @@ pub struct Step {
     pub(super) names_objects: bool,
     /// Whether the gateway sees all of its rows.
     pub(super) readable: bool,
+    /// Tables that are erased in one transaction with this one, itself among them; none for most.
+    pub(super) together: Vec<TableName>,
+    /// Keys of the table to itself for whose sake rows go only after those that refer to them.
+    pub(super) leaves_first: Vec<ForeignKey>,
+    /// Rows that can come in while the step is under way, and have to go before the rows that they refer to.
+    pub(super) late: Vec<Late>,
 }
 
 /// What a step does to the tenant's rows of its table.
@@ -51,7 +61,27 @@ pub enum StepKind {
 }
 
 impl Step {
-    /// Whether it deletes rows.
+    /// A query for the tenant's rows, each once, with `more` columns (such as `, size_bytes`): by several ways
+    /// one `OR` would read the whole table.
+    pub(super) fn query(&self, more: &str) -> String {
+        let table = self.table.quoted();
+        let name = match &self.rows {
+            _ if self.routes.len() < 2 => "1 AS one".to_owned(),
+            RowName::Place => "ctid".to_owned(),
+            RowName::PlaceInPartition => "tableoid, ctid".to_owned(),
+            RowName::Columns(columns) if columns.is_empty() => {
+                return format!("SELECT 1 AS one{more} FROM {table} WHERE {}", self.condition);
+            }
+            RowName::Columns(columns) => list(columns, None),
+        };
+        let queries = self.routes.iter().map(|route| {
+            let condition = route.condition();
+            format!("SELECT {name}{more} FROM {table} WHERE {condition}")
+        });
+        queries.collect::<Vec<_>>().join(" UNION ")
+    }
+
+    /// Whether the step deletes rows; one that does not makes others ready to be deleted.
     #[must_use]
     pub fn erases(&self) -> bool {
         self.kind == StepKind::Erase
@@ -59,6 +89,16 @@ impl Step {
 }
 
 impl Plan {
+    /// The last step: the tenant's own row.
+    ///
+    /// # Panics
+    ///
+    /// Never: every plan has one.
+    #[must_use]
+    pub fn root(&self) -> &Step {
+        &self.steps[self.steps.len() - 1]
+    }
+
     /// Whether the gateway sees all rows of its own table of this name.
     #[must_use]
     pub fn sees(&self, table: &str) -> bool {
@@ -80,19 +120,28 @@ impl Plan {
                 hash.update(column);
             }
             hash.update([0]);
+            for table in &step.together {
+                hash.update(table.quoted());
+                hash.update([0]);
+            }
+            hash.update([0]);
         }
         hex(&hash.finalize())
     }
 
     /// The steps that delete, `tenants` included.
     pub(super) fn erasing(&self) -> impl DoubleEndedIterator<Item = &Step> {
-        self.steps.iter().filter(|step| step.kind == StepKind::Erase)
+        self.steps.iter().filter(|step| step.erases())
     }
 
-    /// The steps that delete rows that belong to a tenant.
+    /// The steps but the last.
     pub(super) fn below_root(&self) -> impl DoubleEndedIterator<Item = &Step> {
-        let end = self.steps.len().saturating_sub(1);
-        self.steps[..end].iter().filter(|step| step.kind == StepKind::Erase)
+        self.steps[..self.steps.len().saturating_sub(1)].iter()
+    }
+
+    /// The step that erases from a table.
+    pub(super) fn erasing_from(&self, table: &TableName) -> Option<&Step> {
+        self.erasing().find(|step| step.table == *table)
     }
 }
 

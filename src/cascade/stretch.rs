@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Step,
-    catalogue::{RowName, quote},
+    catalogue::{ForeignKey, RowName, quote},
     key::{self, Key, KeyColumn},
     way::{Hop, Route, list},
 };
@@ -39,7 +39,7 @@ impl Stretch<'_> {
 
     /// A condition true for the rows that are walked.
     pub(super) fn condition(&self, sql: &mut Sql) -> Result<String, database::Error> {
-        let mut condition = format!("{} = $1", quote(&self.route.column));
+        let mut condition = format!("{} = {}", quote(&self.route.column), self.route.form.tenant());
         if let Some(key) = self.key() {
             for (ordering, end) in [(">", self.after), ("<=", self.until)] {
                 if let Some(end) = end {
@@ -133,6 +133,8 @@ pub(super) enum Only<'a> {
     All,
     /// Not null in this column.
     Set(&'a str),
+    /// Such that no other row refers to them by these keys of their table.
+    Leaves(&'a [ForeignKey]),
 }
 
 impl Only<'_> {
@@ -141,8 +143,25 @@ impl Only<'_> {
         match self {
             Self::All => String::new(),
             Self::Set(column) => format!(" AND {row}.{} IS NOT NULL", quote(column)),
+            Self::Leaves(keys) => keys.iter().map(|key| unreferred(key, row)).collect(),
         }
     }
+}
+
+/// True for rows that none but themselves refer to.
+fn unreferred(key: &ForeignKey, row: &str) -> String {
+    let pairs = |own: &[String], of: &str| {
+        let pairs = own.iter().zip(&key.parent_columns);
+        let pair =
+            |(own, theirs): (&String, &String)| format!("{of}.{} = {row}.{}", quote(own), quote(theirs));
+        pairs.map(pair).collect::<Vec<_>>().join(" AND ")
+    };
+    format!(
+        " AND NOT EXISTS (SELECT 1 FROM {} below WHERE {} AND NOT ({}))",
+        key.child.quoted(),
+        pairs(&key.child_columns, "below"),
+        pairs(&key.parent_columns, "below")
+    )
 }
 
 /// Columns of the table named.

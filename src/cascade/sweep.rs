@@ -4,9 +4,9 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
 use super::{
-    Plan, Step, TableName,
+    Plan, StepKind, TableName,
     gone::{self, Gone},
-    stretch::sql_of,
+    together,
 };
 use crate::database;
 
@@ -39,8 +39,8 @@ pub async fn remaining<C: ConnectionTrait>(
     limit: i64,
 ) -> Result<Vec<(TableName, i64)>, database::Error> {
     let mut tables = Vec::new();
-    for step in plan.below_root() {
-        let rows = some(connection, step, tenant, limit).await?;
+    for step in plan.below_root().filter(|step| step.erases()) {
+        let rows = together::count(connection, step, tenant, limit).await?;
         if rows > 0 {
             tables.push((step.table.clone(), rows));
         }
@@ -61,23 +61,31 @@ pub async fn sweep(
     limit: i64,
     deletion: Uuid,
 ) -> Result<Sweep, database::Error> {
-    let mut left = limit;
-    // A row that comes in below another's while this goes on keeps that from being deleted: an error, and
-    // not an orphan.
-    for step in plan.below_root() {
-        left -= some(transaction, step, tenant, left + 1).await?;
+    let (mut tables, mut left) = (Vec::new(), limit);
+    // Parents first: nothing can come to refer to a row that is held.
+    for step in plan.below_root().rev().filter(|step| step.erases()) {
+        together::hold(transaction, step, tenant, limit + 1).await?;
+        let rows = together::count(transaction, step, tenant, left + 1).await?;
+        left -= rows;
         if left < 0 {
             return Ok(Sweep::TooMany);
         }
-    }
-    let (mut tables, mut total) = (Vec::new(), Gone::default());
-    for step in plan.below_root().filter(|_| left < limit) {
-        let sql = sql_of(transaction.get_database_backend(), tenant);
-        let gone = gone::delete(transaction, step, sql, &step.condition, deletion).await?;
-        if gone.rows > 0 {
-            tables.push((step.table.clone(), i64::try_from(gone.rows).unwrap_or(i64::MAX)));
+        if rows > 0 {
+            tables.insert(0, (step.table.clone(), rows));
         }
-        total += gone;
+    }
+    if tables.is_empty() {
+        return Ok(Sweep::Done { tables, objects: 0, bytes: 0 });
+    }
+    if plan.steps.iter().any(|step| !step.together.is_empty()) {
+        together::defer(transaction).await?;
+    }
+    let mut total = Gone::default();
+    for step in plan.below_root() {
+        match &step.kind {
+            StepKind::Erase => total += gone::delete_all(transaction, step, tenant, deletion).await?,
+            StepKind::Break { column } => gone::set_all_null(transaction, step, tenant, column).await?,
+        }
     }
     Ok(Sweep::Done { tables, objects: total.objects, bytes: total.bytes })
 }
@@ -92,22 +100,12 @@ pub async fn delete_root(
     plan: &Plan,
     tenant: Uuid,
 ) -> Result<bool, database::Error> {
-    let Some(root) = plan.steps.last() else { return Ok(false) };
-    let sql = sql_of(transaction.get_database_backend(), tenant);
-    let gone = gone::delete(transaction, root, sql, &root.condition, Uuid::nil()).await?;
+    let root = plan.root();
+    for step in plan.steps.iter().filter(|step| step.table == root.table) {
+        if let StepKind::Break { column } = &step.kind {
+            gone::set_all_null(transaction, step, tenant, column).await?;
+        }
+    }
+    let gone = gone::delete_all(transaction, root, tenant, Uuid::nil()).await?;
     Ok(gone.rows > 0)
-}
-
-/// Rows of the tenant in a step's table, up to `limit`.
-async fn some<C: ConnectionTrait>(
-    connection: &C,
-    step: &Step,
-    tenant: Uuid,
-    limit: i64,
-) -> Result<i64, database::Error> {
-    let mut sql = sql_of(connection.get_database_backend(), tenant);
-    let limit = sql.bind(limit.into());
-    let (table, condition) = (step.table.quoted(), &step.condition);
-    let text = format!("SELECT count(*) AS n FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {limit}) s");
-    gone::number(connection, sql, &text).await
 }

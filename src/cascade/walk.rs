@@ -1,13 +1,14 @@
 //! Walks over a plan: count, erase, prove that nothing remains. Each is one statement a table.
 
-use std::collections::HashMap;
-
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use uuid::Uuid;
 
 use super::{
     Gap, GapKind, Plan, Step,
     catalogue::{Catalogue, TableName},
+    gone,
+    stretch::sql_of,
+    together,
     way::Way,
 };
 use crate::database;
@@ -22,26 +23,8 @@ pub struct Objects {
     pub count: i64,
     /// Their bytes, as the rows say.
     pub bytes: i64,
-}
-
-/// What a walk that erases did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Erasure {
-    /// Nothing of the tenant remains. By table, in the plan's order.
-    Done(Vec<Erased>),
-    /// Rows of this table remain, although they were deleted.
-    Kept(TableName),
-}
-
-/// What was erased from one table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Erased {
-    /// The table.
-    pub table: TableName,
-    /// Rows counted before.
-    pub planned: i64,
-    /// Rows deleted.
-    pub erased: i64,
+    /// Whether they were counted.
+    pub is_exact: bool,
 }
 
 /// Makes policies that would hide rows an error until the transaction ends. SQLite has none.
@@ -85,62 +68,9 @@ pub async fn count<C: ConnectionTrait>(
 ) -> Result<Vec<(TableName, i64)>, database::Error> {
     let mut counts = Vec::with_capacity(plan.steps.len());
     for step in plan.erasing().filter(|step| step.readable) {
-        let sql = format!("SELECT count(*) AS n FROM {} WHERE {}", step.table.quoted(), step.condition);
-        let row = one(connection, &sql, [tenant.into()]).await?;
-        counts.push((step.table.clone(), row.try_get_by("n")?));
+        counts.push((step.table.clone(), together::count(connection, step, tenant, i64::MAX).await?));
     }
     Ok(counts)
-}
-
-/// Deletes the tenant's rows, children before parents, and looks that none remains. `planned` is what
-/// [`count`] found in the same transaction.
-///
-/// # Errors
-///
-/// [`database::Error`]; the caller rolls back.
-pub async fn erase<C: ConnectionTrait>(
-    connection: &C,
-    plan: &Plan,
-    tenant: Uuid,
-    planned: &[(TableName, i64)],
-) -> Result<Erasure, database::Error> {
-    let planned: HashMap<&TableName, i64> = planned.iter().map(|(table, rows)| (table, *rows)).collect();
-    let mut erased = Vec::with_capacity(plan.steps.len());
-    for step in plan.erasing() {
-        let sql = format!("DELETE FROM {} WHERE {}", step.table.quoted(), step.condition);
-        let statement =
-            Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
-        let done = connection.execute_raw(statement).await?.rows_affected();
-        let rows = Erased {
-            table: step.table.clone(),
-            // A plan without a gap has counted every table that it erases from.
-            planned: planned.get(&step.table).copied().unwrap_or_default(),
-            erased: i64::try_from(done).unwrap_or(i64::MAX),
-        };
-        // Looked at now: a parent's delete would fail on the rows that stay, without a word of why.
-        if rows.erased < rows.planned && remains(connection, step, tenant).await? {
-            return Ok(Erasure::Kept(rows.table));
-        }
-        erased.push(rows);
-    }
-    // None proves that nothing is left in what this transaction sees.
-    for step in &plan.steps {
-        if remains(connection, step, tenant).await? {
-            return Ok(Erasure::Kept(step.table.clone()));
-        }
-    }
-    Ok(Erasure::Done(erased))
-}
-
-/// Whether a table still has a row of the tenant.
-async fn remains<C: ConnectionTrait>(
-    connection: &C,
-    step: &Step,
-    tenant: Uuid,
-) -> Result<bool, database::Error> {
-    let sql = format!("SELECT 1 AS n FROM {} WHERE {} LIMIT 1", step.table.quoted(), step.condition);
-    let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, [tenant.into()]);
-    Ok(connection.query_one_raw(statement).await?.is_some())
 }
 
 /// Counts the objects that the tenant's rows name.
@@ -153,18 +83,31 @@ pub async fn objects<C: ConnectionTrait>(
     plan: &Plan,
     tenant: Uuid,
 ) -> Result<Objects, database::Error> {
-    let mut total = Objects::default();
+    let mut total = Objects { is_exact: true, ..Objects::default() };
     for step in plan.erasing().filter(|step| step.names_objects && step.readable) {
-        let sql = format!(
-            "SELECT count(*) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes FROM {} WHERE {}",
-            step.table.quoted(),
-            step.condition
-        );
-        let row = one(connection, &sql, [tenant.into()]).await?;
-        total.count += row.try_get_by::<i64, _>("n")?;
-        total.bytes += row.try_get_by::<i64, _>("bytes")?;
+        let objects = objects_of(connection, step, tenant, i64::MAX).await?;
+        total.count += objects.count;
+        total.bytes += objects.bytes;
     }
     Ok(total)
+}
+
+/// Those that up to `limit` rows of one table name.
+pub(super) async fn objects_of<C: ConnectionTrait>(
+    connection: &C,
+    step: &Step,
+    tenant: Uuid,
+    limit: i64,
+) -> Result<Objects, database::Error> {
+    let mut sql = sql_of(connection.get_database_backend(), tenant);
+    let rows = step.query(", storage_key, size_bytes");
+    let text = format!(
+        "SELECT count(storage_key) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes \
+         FROM (SELECT * FROM ({rows}) r LIMIT {}) s",
+        sql.bind(limit.into())
+    );
+    let row = connection.query_one_raw(sql.statement(&text)).await?.ok_or_else(gone::no_row)?;
+    Ok(Objects { count: row.try_get_by("n")?, bytes: row.try_get_by("bytes")?, is_exact: true })
 }
 
 /// Adds a gap for each table that is not small and that no index leads into.
@@ -173,7 +116,7 @@ pub(super) async fn find_slow_paths<C: ConnectionTrait>(
     catalogue: &Catalogue,
     plan: &mut Plan,
 ) -> Result<(), database::Error> {
-    let Plan { steps, gaps } = plan;
+    let Plan { steps, gaps, .. } = plan;
     for step in steps.iter().filter(|step| step.readable) {
         let Some(table) = catalogue.table(&step.table) else { continue };
         for columns in step.ways.iter().map(Way::columns).filter(|columns| !table.is_indexed_by(columns)) {

@@ -3,17 +3,52 @@
 use std::collections::BTreeMap;
 
 use super::{
-    catalogue::{Catalogue, TableName, quote},
+    catalogue::{Catalogue, Holds, TableName, quote},
     key::Key,
 };
 
 /// One way in which a row belongs to its tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Way {
-    /// This column holds the tenant's id.
-    Column(String),
+    /// This column holds the tenant's id, in this form.
+    Column(String, Form),
     /// These columns refer to those of a row that belongs to the tenant.
     Parent { columns: Vec<String>, parent: TableName, parent_columns: Vec<String> },
+}
+
+/// How a column holds an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Form {
+    /// As `tenants` does.
+    Id,
+    /// As text, on PostgreSQL.
+    Text,
+    /// As text, on SQLite.
+    SqliteText,
+}
+
+impl Form {
+    /// The form that a column is declared to have.
+    pub(super) fn of(catalogue: &Catalogue, table: &TableName, column: &str) -> Self {
+        let column = catalogue.table(table).and_then(|table| table.column(column));
+        match column.map(|column| column.holds) {
+            Some(Holds::Text) if catalogue.is_sqlite => Self::SqliteText,
+            Some(Holds::Text) => Self::Text,
+            _ => Self::Id,
+        }
+    }
+
+    /// The tenant's id, `$1`, in this form.
+    pub(super) fn tenant(self) -> &'static str {
+        match self {
+            Self::Id => "$1",
+            Self::Text => "CAST($1 AS text)",
+            Self::SqliteText => {
+                "lower(substr(hex($1), 1, 8) || '-' || substr(hex($1), 9, 4) || '-' || substr(hex($1), 13, 4) || '-' \
+                 || substr(hex($1), 17, 4) || '-' || substr(hex($1), 21))"
+            }
+        }
+    }
 }
 
 /// The ways of each table. A row belongs to a tenant by any of them.
@@ -23,7 +58,7 @@ impl Way {
     /// The columns that tell to whom a row belongs.
     pub(super) fn columns(&self) -> Vec<String> {
         match self {
-            Self::Column(column) => vec![column.clone()],
+            Self::Column(column, _) => vec![column.clone()],
             Self::Parent { columns, .. } => columns.clone(),
         }
     }
@@ -31,7 +66,7 @@ impl Way {
     /// A condition true for rows that belong to the tenant this way; `$1` is the tenant's id.
     pub(super) fn condition(&self, ways: &Ways) -> String {
         match self {
-            Self::Column(column) => format!("{} = $1", quote(column)),
+            Self::Column(column, form) => format!("{} = {}", quote(column), form.tenant()),
             Self::Parent { columns, parent, parent_columns } => format!(
                 "({}) IN (SELECT {} FROM {} WHERE {})",
                 list(columns, None),
@@ -63,6 +98,7 @@ pub(super) struct Route {
     /// The table that is walked, and whose column holds the tenant's id.
     pub(super) walked: TableName,
     pub(super) column: String,
+    pub(super) form: Form,
     pub(super) key: Key,
     /// From the walked table downwards; none where it is the one that is meant.
     pub(super) hops: Vec<Hop>,
@@ -78,13 +114,29 @@ pub(super) struct Hop {
     pub(super) is_indexed: bool,
 }
 
+impl Route {
+    /// A condition true for the tenant's rows that the route leads to; `$1` is the tenant's id.
+    pub(super) fn condition(&self) -> String {
+        let (mut condition, mut table) =
+            (format!("{} = {}", quote(&self.column), self.form.tenant()), &self.walked);
+        for hop in &self.hops {
+            let (columns, parent_columns) = (list(&hop.columns, None), list(&hop.parent_columns, None));
+            condition =
+                format!("({columns}) IN (SELECT {parent_columns} FROM {} WHERE {condition})", table.quoted());
+            table = &hop.child;
+        }
+        condition
+    }
+}
+
 /// Every route to a table's rows.
 pub(super) fn routes(catalogue: &Catalogue, ways: &Ways, name: &TableName) -> Vec<Route> {
     let Some(table) = catalogue.table(name) else { return Vec::new() };
     let of_way = |way: &Way| match way {
-        Way::Column(column) => vec![Route {
+        Way::Column(column, form) => vec![Route {
             walked: name.clone(),
             column: column.clone(),
+            form: *form,
             key: Key::of(table, column),
             hops: Vec::new(),
         }],

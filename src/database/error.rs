@@ -28,6 +28,9 @@ pub enum Error {
     /// A row refers to one that is not there, or is referred to.
     #[error("a foreign key is in the way: {0}")]
     ForeignKey(String),
+    /// Rows of this table refer to one another in a circle, so that none can be deleted first.
+    #[error("rows of {0} refer to one another in a circle")]
+    Circle(String),
     /// The database refused a statement, or its rows are not what they should be: trying again
     /// will not help.
     #[error("the database refused: {0}")]

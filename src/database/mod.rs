@@ -9,8 +9,8 @@ mod taken;
 use std::{fmt, str::FromStr, time::Duration};
 
 use sea_orm::{
-    AccessMode, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
+    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sqlx::{
         self, Connection, Executor, PgConnection,
         sqlite::{SqliteConnectOptions, SqliteSynchronous},
@@ -27,6 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections kept to one database. On SQLite they are readers beside its one writer.
 const CONNECTIONS: u32 = 16;
+
+/// Whether committing copies SQLite's log, once it has so many pages, into the database: a property of the
+/// connection, set anew by each transaction.
+const CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 1000";
+const NO_CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 0";
 
 /// A connection that was idle for so long is tried before it is used: whoever is busy asks nobody twice.
 const IDLE: Duration = Duration::from_secs(1);
@@ -141,13 +146,43 @@ impl Database {
     ///
     /// When no connection is free in time, or SQLite's writer is busy for too long.
     pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        Ok(self
+        let transaction = self
             .connection
             .begin_with_options(TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..TransactionOptions::default()
             })
-            .await?)
+            .await?;
+        if self.backend() == DbBackend::Sqlite {
+            transaction.execute_unprepared(CHECKPOINTS).await?;
+        }
+        Ok(transaction)
+    }
+
+    /// As [`Self::begin`]; on SQLite, committing does not copy the log into the database. Whoever uses this
+    /// calls [`Self::checkpoint`] between transactions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub async fn begin_without_checkpoint(&self) -> Result<DatabaseTransaction, Error> {
+        let transaction = self.begin().await?;
+        if self.backend() == DbBackend::Sqlite {
+            transaction.execute_unprepared(NO_CHECKPOINTS).await?;
+        }
+        Ok(transaction)
+    }
+
+    /// Copies SQLite's log into the database as far as readers allow; nobody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; the next one copies more.
+    pub async fn checkpoint(&self) -> Result<(), Error> {
+        if self.backend() == DbBackend::Sqlite {
+            self.connection.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
+        }
+        Ok(())
     }
 
     /// A transaction in which every statement reads the same snapshot.

@@ -7,7 +7,7 @@ use super::{
     Certificate, Status, Tools,
     certificate::{self, Facts},
     entry::{Strictness, lock_tenant},
-    erasure::{Erasure, MOST_REOPENED},
+    erasure::Erasure,
     journal::{self, Change},
     objects,
     obstacle::Obstacle,
@@ -99,17 +99,14 @@ async fn begin(erasure: &Erasure<'_>) -> Result<DatabaseTransaction, Obstacle> {
 
 fn held(error: database::Error) -> Obstacle {
     match error {
-        database::Error::Contention(_) => Obstacle::Writers("the tenant".to_owned()),
+        database::Error::Contention(_) => Obstacle::Held,
         error => error.into(),
     }
 }
 
-/// Goes back to erasing, a few times; then writers are in the way.
 fn again(erasure: &Erasure<'_>, why: &str) -> Result<Closing, Obstacle> {
     tracing::info!(deletion = %erasure.id(), why, "erasing again");
-    if erasure.reopen() > MOST_REOPENED {
-        return Err(Obstacle::Writers("the tenant's tables".to_owned()));
-    }
+    erasure.reopen()?;
     Ok(Closing::Again)
 }
 

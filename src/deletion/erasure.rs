@@ -33,11 +33,9 @@ use crate::{
 /// A batch neither waits nor works for long. What the server loses of it in a crash is done again.
 const BATCH: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '2s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL synchronous_commit = off";
-/// The log is not copied into the database while a commit waits for it, but between batches.
-const NO_CHECKPOINT: &str = "PRAGMA wal_autocheckpoint = 0";
 
-/// So often in one turn erasing begins anew before writers are said to be in the way.
-pub(super) const MOST_REOPENED: u32 = 5;
+/// So often in one turn erasing begins anew.
+const MOST_REOPENED: u32 = 5;
 /// Rows that remain are counted up to so many.
 const MANY: i64 = 1_000;
 
@@ -89,6 +87,8 @@ pub(super) struct Erasure<'a> {
     pub(super) size: Size,
     /// Whether the record still shows an obstacle.
     pub(super) is_hindered: AtomicBool,
+    /// Whether the record still counts attempts that failed.
+    has_failed: AtomicBool,
     /// How often rows that came in late were a reason to erase again.
     reopened: AtomicU32,
 }
@@ -102,6 +102,7 @@ impl<'a> Erasure<'a> {
         deletion: Deletion,
     ) -> Self {
         let is_hindered = AtomicBool::new(deletion.block.is_some());
+        let has_failed = AtomicBool::new(deletion.attempts > 0);
         Self {
             tools,
             entry,
@@ -110,6 +111,7 @@ impl<'a> Erasure<'a> {
             traffic,
             size: Size::new(&tools.limits),
             is_hindered,
+            has_failed,
             reopened: AtomicU32::new(0),
         }
     }
@@ -123,11 +125,11 @@ impl<'a> Erasure<'a> {
                     if self.erase(turn).await? == Rows::Paused {
                         return Ok(Outcome::Paused);
                     }
-                    self.become_status(Status::Verifying).await?;
+                    self.verify().await?;
                 }
                 Status::Verifying => match closing::close(&self).await? {
                     closing::Closing::Closed => return Ok(Outcome::Ended),
-                    closing::Closing::Again => self.become_status(Status::Erasing).await?,
+                    closing::Closing::Again => self.erase_anew().await?,
                 },
                 Status::Deleted | Status::Canceled | Status::Blocked => return Ok(Outcome::Ended),
             }
@@ -185,17 +187,37 @@ impl<'a> Erasure<'a> {
         Ok(false)
     }
 
-    async fn become_status(&mut self, status: Status) -> Result<(), Obstacle> {
-        let transaction = self.begin().await?;
-        let mut change = Change::new(&transaction).into_status(status);
-        if status == Status::Erasing {
-            change = change.set("steps_done", 0);
-            journal::forget_ranges(&transaction, self.deletion.id).await?;
-            self.deletion.steps_done = 0;
+    /// Rows have gone: what failed before is no reason to give up any more.
+    pub(super) async fn progress(&self, transaction: &DatabaseTransaction) -> Result<(), Obstacle> {
+        if self.has_failed.swap(false, Ordering::Relaxed) {
+            let change = Change::new(transaction).set("attempts", 0);
+            change.apply(transaction, self.deletion.id, &Status::OPEN).await?;
         }
+        Ok(())
+    }
+
+    /// On to the proof.
+    async fn verify(&mut self) -> Result<(), Obstacle> {
+        let transaction = self.begin().await?;
+        let change = Change::new(&transaction).into_status(Status::Verifying);
         change.apply(&transaction, self.deletion.id, &Status::OPEN).await?;
-        self.commit(transaction).await?;
+        self.has_become(transaction, Status::Verifying).await
+    }
+
+    /// Back to the first step of the plan.
+    async fn erase_anew(&mut self) -> Result<(), Obstacle> {
+        let transaction = self.begin().await?;
+        journal::forget_ranges(&transaction, self.deletion.id).await?;
+        let change = Change::new(&transaction).back_to(Status::Erasing).set("steps_done", 0);
+        change.apply(&transaction, self.deletion.id, &Status::OPEN).await?;
+        self.deletion.steps_done = 0;
+        self.has_become(transaction, Status::Erasing).await
+    }
+
+    async fn has_become(&mut self, transaction: DatabaseTransaction, status: Status) -> Result<(), Obstacle> {
+        // The change has cleared what was in the way.
         self.is_hindered.store(false, Ordering::Relaxed);
+        self.commit(transaction).await?;
         (self.deletion.status, self.deletion.block) = (status, None);
         Ok(())
     }
@@ -207,23 +229,20 @@ impl<'a> Erasure<'a> {
         loop {
             let plan = self.adopted_plan().await?;
             match self.erase_all(&plan, turn).await {
-                Err(Obstacle::ForeignKey(reason)) if self.reopen() <= MOST_REOPENED => {
+                Err(Obstacle::ForeignKey(reason)) => {
                     tracing::info!(deletion = %self.id(), reason, "a foreign key is in the way; erasing anew");
-                    let remaining = cascade::remaining(
-                        &self.tools.database.connection,
-                        &plan,
-                        self.deletion.tenant,
-                        MANY,
-                    )
-                    .await?;
+                    let connection = &self.tools.database.connection;
+                    let remaining = cascade::remaining(connection, &plan, self.deletion.tenant, MANY).await?;
+                    let is_unchanged = left.as_ref() == Some(&remaining);
                     match remaining.first() {
-                        // Nothing went, and nothing came.
-                        Some((table, _)) if left.as_ref() == Some(&remaining) => {
+                        None if is_unchanged => return Err(Obstacle::ForeignKey(reason)),
+                        Some((table, _)) if is_unchanged => {
                             return Err(Obstacle::RowsRemain(table.to_string()));
                         }
                         _ => left = Some(remaining),
                     }
-                    self.become_status(Status::Erasing).await?;
+                    self.reopen()?;
+                    self.erase_anew().await?;
                 }
                 outcome => return outcome,
             }
@@ -280,10 +299,10 @@ impl<'a> Erasure<'a> {
 
     /// A short transaction of this deletion.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Obstacle> {
-        let transaction = self.tools.database.begin().await?;
-        let settings =
-            if self.tools.database.backend() == DbBackend::Postgres { BATCH } else { NO_CHECKPOINT };
-        transaction.execute_unprepared(settings).await?;
+        let transaction = self.tools.database.begin_without_checkpoint().await?;
+        if self.tools.database.backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(BATCH).await?;
+        }
         cascade::see_all(&transaction).await?;
         Ok(transaction)
     }
@@ -293,7 +312,7 @@ impl<'a> Erasure<'a> {
         let was_hindered = self.is_hindered.load(Ordering::Relaxed);
         if was_hindered {
             Change::new(&transaction)
-                .into_status(self.phase())
+                .back_to(self.phase())
                 .apply(&transaction, self.deletion.id, &Status::OPEN)
                 .await?;
         }
@@ -301,15 +320,17 @@ impl<'a> Erasure<'a> {
             return Err(Obstacle::LeaseLost);
         }
         transaction.commit().await?;
+        self.traffic.done();
         if was_hindered {
             self.is_hindered.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Counts how often rows that came in late are a reason to erase again.
-    pub(super) fn reopen(&self) -> u32 {
-        self.reopened.fetch_add(1, Ordering::Relaxed) + 1
+    /// Erasing is to begin anew: a few times in one turn, then writers are in the way.
+    pub(super) fn reopen(&self) -> Result<(), Obstacle> {
+        let is_often = self.reopened.fetch_add(1, Ordering::Relaxed) >= MOST_REOPENED;
+        if is_often { Err(Obstacle::Flooded) } else { Ok(()) }
     }
 
     pub(super) fn id(&self) -> Uuid {

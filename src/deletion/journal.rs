@@ -80,9 +80,14 @@ impl Change {
         self
     }
 
-    /// Into a status, with nothing in the way.
+    /// Into a status, with nothing in the way, and nothing having been in the way.
     pub(super) fn into_status(self, status: Status) -> Self {
-        let mut change = self.set("status", status.word()).set("attempts", 0);
+        self.back_to(status).set("attempts", 0)
+    }
+
+    /// Into a status, with nothing in the way at the moment.
+    pub(super) fn back_to(self, status: Status) -> Self {
+        let mut change = self.set("status", status.word());
         for column in ["next_attempt_at", "block_code", "block_message", "block_during", "blocked_at"] {
             change.assignments.push(format!("{column} = NULL"));
         }

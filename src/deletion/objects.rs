@@ -135,6 +135,7 @@ async fn outbox(erasure: &Erasure<'_>, after: Option<&str>) -> Result<Vec<(Strin
          WHERE deletion_id = {id} {rest} ORDER BY storage_key LIMIT {BULK}"
     );
     let rows = connection.query_all_raw(sql.statement(&text)).await?;
+    erasure.traffic.done();
     let read =
         |row: &sea_orm::QueryResult| Ok((row.try_get_by("storage_key")?, row.try_get_by("size_bytes")?));
     Ok(rows.iter().map(read).collect::<Result<_, DbErr>>()?)

@@ -39,10 +39,11 @@ pub(super) enum Obstacle {
     )]
     RowsRemain(String),
     /// Writers keep adding rows.
-    #[error(
-        "writers keep adding rows to {0}, or hold the tenant's row; stop those that write for this tenant"
-    )]
-    Writers(String),
+    #[error("writers keep adding rows as fast as they are erased; stop those that write for this tenant")]
+    Flooded,
+    /// A transaction holds the tenant's row.
+    #[error("a transaction of another program holds the tenant's row; end it")]
+    Held,
     /// Object storage.
     #[error("object storage did not do what it was asked: {0}")]
     Storage(#[from] storage::Error),
@@ -53,7 +54,7 @@ impl Obstacle {
     pub(super) fn code(&self) -> BlockCode {
         match self {
             Self::Refused(Refusal::ActiveSessions { .. }) => BlockCode::ActiveSessions,
-            Self::Refused(Refusal::Busy) | Self::Writers(_) => BlockCode::Writers,
+            Self::Refused(Refusal::Busy) | Self::Flooded | Self::Held => BlockCode::Writers,
             Self::Refused(_) => BlockCode::PlanIncomplete,
             Self::Denied(_) => BlockCode::PermissionDenied,
             Self::Circle(_) => BlockCode::ForeignKeyCycle,
@@ -66,7 +67,7 @@ impl Obstacle {
     /// Whether it may go away by itself.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::LeaseLost | Self::Database(_) | Self::ForeignKey(_) | Self::Writers(_) => true,
+            Self::LeaseLost | Self::Database(_) | Self::ForeignKey(_) | Self::Flooded | Self::Held => true,
             Self::Refused(refusal) => matches!(refusal, Refusal::Busy),
             Self::Storage(error) => error.is_passing(),
             Self::Circle(_) | Self::Denied(_) | Self::Fault(_) | Self::RowsRemain(_) => false,
@@ -82,6 +83,7 @@ impl From<database::Error> for Obstacle {
             Cause::Unavailable(_) | Cause::Contention(_) | Cause::Duplicate(_) => Self::Database(error),
             Cause::ForeignKey(reason) => Self::ForeignKey(reason),
             Cause::Denied(reason) => Self::Denied(reason),
+            Cause::Circle(table) => Self::Circle(table),
             Cause::Address | Cause::OutOfRange(_) | Cause::Refused(_) => Self::Fault(error),
         }
     }

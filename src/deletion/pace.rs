@@ -120,7 +120,7 @@ pub(super) struct Traffic {
 struct Seen {
     company: Company,
     at: Instant,
-    /// Transactions of everybody, and this process's batches among them.
+    /// Transactions of everybody, and those of this process's deletions among them.
     counts: Option<(i64, u64)>,
 }
 
@@ -160,7 +160,7 @@ impl Traffic {
         self.places.acquire_many(u32::try_from(places).unwrap_or(1)).await.ok()
     }
 
-    /// One batch is done.
+    /// One transaction of a deletion is done.
     pub(super) fn done(&self) {
         self.committed.fetch_add(1, Ordering::Relaxed);
     }
@@ -201,7 +201,7 @@ impl Traffic {
     }
 }
 
-/// Transactions a second that are not this process's batches.
+/// Transactions a second that are not of this process's deletions.
 #[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
 fn rate(before: (i64, u64), now: (i64, u64), time: Duration) -> f64 {
     let all = (now.0 - before.0) as f64;

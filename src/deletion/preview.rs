@@ -45,7 +45,7 @@ impl Deletions {
         let mut plan = cascade::plan(&snapshot, settings).await?;
         plan.gaps.extend(cascade::crossings(&snapshot, &plan, tenant).await?);
         let tables = cascade::estimate(&snapshot, &plan, tenant).await?;
-        let objects = cascade::objects(&snapshot, &plan, tenant).await?;
+        let objects = cascade::estimate_objects(&snapshot, &plan, tenant).await?;
         let (active_sessions, active_calls) =
             if note_uncounted(&mut plan) { (0, 0) } else { reader.activity(&snapshot, tenant).await? };
         snapshot.commit().await?;

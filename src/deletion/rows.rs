@@ -3,7 +3,6 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::future::try_join_all;
-use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::time::Instant;
 
 use super::{
@@ -18,8 +17,6 @@ use crate::{
     database, faults,
 };
 
-/// SQLite's log is copied into the database between batches.
-const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// A batch that others were in the way of is tried so many times in all, then the whole turn is.
 const TRIES: u32 = 5;
 /// Wait before the second try; doubled before each later one.
@@ -83,10 +80,11 @@ async fn lane_of(
         match batch(erasure, plan, step, lane, &range, rows).await {
             Ok(batch) => {
                 let time = begun.elapsed();
-                erasure.traffic.done();
                 erasure.tools.metrics.batch(batch.rows, time);
                 tries = 0;
-                checkpoint(erasure).await;
+                if let Err(error) = erasure.tools.database.checkpoint().await {
+                    tracing::debug!(%error, "the log was not copied; the next batch tries again");
+                }
                 let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
                 range = rest;
                 let is_slowed = erasure.size.took(rows, time);
@@ -121,20 +119,17 @@ async fn batch(
     let batch = cascade::erase_batch(&transaction, plan, step, tenant, range, rows, id).await?;
     faults::point("batch.erased");
     journal::erased(&transaction, id, &plan.steps[step].table, batch.rows).await?;
+    for (table, rows) in &batch.others {
+        journal::erased(&transaction, id, table, *rows).await?;
+    }
     journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
+    if batch.rows > 0 {
+        erasure.progress(&transaction).await?;
+    }
     faults::point("batch.recorded");
     erasure.commit(transaction).await?;
     faults::point("batch.committed");
     Ok(batch)
-}
-
-/// Moves SQLite's log into the database as far as readers allow; nobody waits for it.
-async fn checkpoint(erasure: &Erasure<'_>) {
-    if erasure.tools.database.backend() == DbBackend::Sqlite
-        && let Err(error) = erasure.tools.database.connection.execute_unprepared(CHECKPOINT).await
-    {
-        tracing::debug!(%error, "the log was not copied; the next batch tries again");
-    }
 }
 
 async fn wait_for_replicas(erasure: &Erasure<'_>) -> Result<(), Obstacle> {

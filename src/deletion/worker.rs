@@ -207,7 +207,7 @@ impl Worker {
 
     /// Writes down what is in the way, and when it is tried again.
     async fn hinder(&self, id: Uuid, lease: &Lease, obstacle: Obstacle) {
-        tracing::warn!(deletion = %id, %obstacle, "a deletion has met an obstacle");
+        tracing::warn!(deletion = %id, ?obstacle, "a deletion has met an obstacle");
         self.tools.metrics.obstacles.inc();
         let written = async {
             let transaction = self.tools.database.begin().await?;
@@ -222,8 +222,11 @@ impl Worker {
                     during: block_during(&deletion),
                     since: deletion.block.as_ref().map_or(now, |block| block.since),
                 };
-                let attempts = deletion.attempts + 1;
-                let retry_at = obstacle.is_passing().then(|| now + pause(attempts));
+                // A whole turn of writing against the eraser says that the next one would be the same.
+                let is_flooded = matches!(obstacle, Obstacle::Flooded);
+                let attempts = if is_flooded { PATIENCE } else { deletion.attempts + 1 };
+                let pause = if is_flooded { LONGEST_PAUSE } else { pause(attempts) };
+                let retry_at = obstacle.is_passing().then(|| now + pause);
                 let is_stopped = !obstacle.is_passing() || attempts >= PATIENCE;
                 journal::hinder(&transaction, &deletion, &block, is_stopped, retry_at).await?;
             }

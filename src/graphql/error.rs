@@ -117,6 +117,7 @@ impl From<&database::Error> for Fault {
             | database::Error::Duplicate(_)
             | database::Error::Denied(_)
             | database::Error::ForeignKey(_)
+            | database::Error::Circle(_)
             | database::Error::Refused(_) => Self::internal(error),
         }
     }

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbBackend};
 use crate::database;
 
 /// The root of every cascade.
-pub(super) const ROOT: &str = "tenants";
+const ROOT: &str = "tenants";
 
 /// The gateway's own tables: they name a tenant and outlive it.
 const OWN_TABLES: [&str; 6] = [
@@ -43,6 +43,15 @@ pub struct TableName {
 }
 
 impl TableName {
+    /// The table of tenants.
+    pub(super) fn root() -> Self {
+        Self { schema: None, name: ROOT.to_owned() }
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.is_one_of(&[ROOT])
+    }
+
     /// Whether it has one of these names, in the schema of the gateway's own tables.
     fn is_one_of(&self, names: &[&str]) -> bool {
         self.schema.is_none() && names.contains(&self.name.as_str())
@@ -148,8 +157,7 @@ pub(super) struct ForeignKey {
     pub(super) child_columns: Vec<String>,
     pub(super) parent: TableName,
     pub(super) parent_columns: Vec<String>,
-    /// Whether a row cannot go before the rows that refer to it, even when one statement deletes both.
-    pub(super) row_by_row: bool,
+    /// Whether a transaction may delete rows before those that refer to them.
     pub(super) is_deferrable: bool,
     /// Whether every row is known to keep to it.
     pub(super) is_validated: bool,
@@ -157,6 +165,30 @@ pub(super) struct ForeignKey {
     pub(super) matches_fully: bool,
     /// Whether the gateway alone knows of it: the database does not enforce it.
     pub(super) is_implied: bool,
+}
+
+impl ForeignKey {
+    /// A key that the database does not know of.
+    pub(super) fn implied(child: TableName, column: &str, parent: TableName, parent_column: &str) -> Self {
+        Self {
+            child,
+            child_columns: vec![column.to_owned()],
+            parent,
+            parent_columns: vec![parent_column.to_owned()],
+            is_deferrable: false,
+            is_validated: true,
+            matches_fully: false,
+            is_implied: true,
+        }
+    }
+
+    /// Whether both are the same key.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let all = |key: &Self| {
+            (key.child.clone(), key.child_columns.clone(), key.parent.clone(), key.parent_columns.clone())
+        };
+        all(self) == all(other)
+    }
 }
 
 /// A foreign key that a partition has, or is referred to by, and the rest of its table does not.
@@ -201,6 +233,9 @@ pub(super) struct Catalogue {
     /// Those of the gateway's own that a deletion writes its record into.
     pub(super) records: Vec<Table>,
     pub(super) keys: Vec<ForeignKey>,
+    pub(super) is_sqlite: bool,
+    /// The schema of the gateway's own tables.
+    pub(super) schema: Option<String>,
     pub(super) partial_keys: Vec<PartialKey>,
     pub(super) materialised: Vec<Materialised>,
 }
@@ -229,16 +264,9 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
 /// Keys that the gateway's own tables would have if appending differences did not have to be free of
 /// them.
 fn implied_keys() -> [ForeignKey; 2] {
-    let key = |child: &str, parent: &str, parent_column: &str| ForeignKey {
-        child: TableName { schema: None, name: child.to_owned() },
-        child_columns: vec!["tenant_id".to_owned()],
-        parent: TableName { schema: None, name: parent.to_owned() },
-        parent_columns: vec![parent_column.to_owned()],
-        row_by_row: false,
-        is_deferrable: false,
-        is_validated: true,
-        matches_fully: false,
-        is_implied: true,
-    };
-    [key(DELTAS, ROOT, "id"), key("calls", DELTAS, "tenant_id")]
+    let table = |name: &str| TableName { schema: None, name: name.to_owned() };
+    [
+        ForeignKey::implied(table(DELTAS), "tenant_id", TableName::root(), "id"),
+        ForeignKey::implied(table("calls"), "tenant_id", table(DELTAS), "tenant_id"),
+    ]
 }

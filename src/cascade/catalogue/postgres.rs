@@ -63,7 +63,7 @@ SELECT CASE WHEN cn.nspname <> current_schema() THEN cn.nspname::text END AS chi
     parent.relname::text AS parent_name,
     (SELECT array_agg(a.attname::text ORDER BY k.ord) FROM unnest(con.confkey) WITH ORDINALITY k (attnum, ord)
      JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.attnum) AS parent_columns,
-    con.condeferrable AS is_deferrable, con.convalidated AS is_validated, con.confmatchtype = 'f' AS matches_fully,
+    con.condeferrable AND con.confdeltype <> 'r' AS is_deferrable, con.convalidated AS is_validated, con.confmatchtype = 'f' AS matches_fully,
     CASE WHEN ln.nspname <> current_schema() THEN ln.nspname::text END AS partition_schema,
     partition.relname::text AS partition_name
 FROM pg_constraint con
@@ -100,6 +100,9 @@ ORDER BY 1, 2, 3, 4";
 
 pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue, database::Error> {
     let mut catalogue = Catalogue::default();
+    for row in query(connection, "SELECT current_schema()::text AS schema").await? {
+        catalogue.schema = row.try_get_by("schema")?;
+    }
     for row in query(connection, TABLES).await? {
         let name = name(&row, "schema", "name")?;
         let (reachable, granted): (bool, Vec<String>) =
@@ -123,8 +126,6 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
             child_columns: row.try_get_by("child_columns")?,
             parent: name(&row, "parent_schema", "parent_name")?,
             parent_columns: row.try_get_by("parent_columns")?,
-            // Even RESTRICT is checked when the statement ends.
-            row_by_row: false,
             is_deferrable: row.try_get_by("is_deferrable")?,
             is_validated: row.try_get_by("is_validated")?,
             matches_fully: row.try_get_by("matches_fully")?,

@@ -22,12 +22,12 @@ WHERE m.type = 'table' AND i.partial = 0 AND x.key ORDER BY m.name, i.name, x.se
 
 const KEYS: &str = "
 SELECT m.name AS child, f.id AS id, f.\"table\" AS parent, f.\"from\" AS child_column, f.\"to\" AS parent_column,
-    upper(f.on_delete) = 'RESTRICT' AS row_by_row
+    upper(f.on_delete) <> 'RESTRICT' AS is_deferrable
 FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f
 WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq";
 
 pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue, database::Error> {
-    let mut catalogue = Catalogue::default();
+    let mut catalogue = Catalogue { is_sqlite: true, ..Catalogue::default() };
     let primary_keys = read_tables(connection, &mut catalogue).await?;
     read_indexes(connection, &mut catalogue).await?;
     read_keys(connection, &mut catalogue, &primary_keys).await?;
@@ -127,15 +127,13 @@ async fn read_keys<C: ConnectionTrait>(
         let position = if last.as_ref() == Some(&part) {
             catalogue.keys.last().map_or(0, |key| key.child_columns.len())
         } else {
-            let row_by_row = row.try_get_by("row_by_row")?;
             catalogue.keys.push(ForeignKey {
                 child: TableName { schema: None, name: child },
                 child_columns: Vec::new(),
                 parent: TableName { schema: None, name: parent.clone() },
                 parent_columns: Vec::new(),
-                row_by_row,
-                // A transaction may defer every key but those.
-                is_deferrable: !row_by_row,
+                // A transaction may defer every key but those that restrict.
+                is_deferrable: row.try_get_by("is_deferrable")?,
                 is_validated: true,
                 matches_fully: false,
                 is_implied: false,

@@ -108,18 +108,20 @@ pub(super) struct Reason {
     pub(super) message: String,
 }
 
-/// Reads a document whose outermost element has this name. The name counts: every field of some
-/// answers is optional, and the report of a fault must not be read as an answer without faults.
+/// Reads a document whose outermost element has `root` in its name; servers differ in the rest of it.
+/// The name counts: every field of some answers is optional, and the report of a fault must not be
+/// read as an answer without faults.
 pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], root: &str) -> Result<T, String> {
     let mut reader = Reader::from_reader(bytes);
     loop {
         match reader.read_event() {
             Ok(Event::Start(element) | Event::Empty(element)) => {
                 let name = element.local_name();
-                if name.as_ref() == root.as_bytes() {
+                let name = String::from_utf8_lossy(name.as_ref());
+                if name.contains(root) {
                     break;
                 }
-                return Err(format!("it is {} and not {root}", String::from_utf8_lossy(name.as_ref())));
+                return Err(format!("it is {name} and not {root}"));
             }
             Ok(Event::Eof) => return Err(format!("it is not {root}")),
             Ok(_) => {}

@@ -176,7 +176,7 @@ async fn believe(bucket: &Bucket, kind: Kind) -> Result<(), Error> {
     }
     match bucket.client.ask(Method::GET, &[("versioning", "")]).await {
         Ok(answer) => {
-            let read: Versioning = bucket.client.read(&answer, "VersioningConfiguration")?;
+            let read: Versioning = bucket.client.read(&answer, "Versioning")?;
             if let Some(status) = read.status {
                 let text = format!("{name}: it keeps versions ({status}) and the server does not tell them");
                 return Err(Error::Refused(text));

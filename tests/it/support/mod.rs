@@ -2,11 +2,15 @@
 
 mod app;
 mod databases;
+mod faults;
 mod rows;
+mod s3;
 
 pub use app::{Answer, TestApp, Token, client};
 pub use databases::{on_both, places};
+pub use faults::FaultProxy;
 pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
+pub use s3::{Bucket, S3};
 
 use chrono::{DateTime, Utc};
 

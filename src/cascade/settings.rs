@@ -1,0 +1,158 @@
+//! What configuration says of tables that the catalogue leaves open.
+
+use sea_orm::ConnectionTrait;
+
+use super::catalogue::{self, Catalogue, ForeignKey, TableName, quote};
+use crate::database;
+
+/// How tables without a foreign key to a tenant are treated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Columns that hold a tenant's id although no foreign key says so: their rows are the tenant's.
+    pub own: Vec<(TableName, String)>,
+    /// Tables and materialised views that are not the tenant's, whatever their columns are called.
+    pub ignore: Vec<TableName>,
+}
+
+/// Why settings cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The text names nothing.
+    #[error("{0} is no name of a {1}")]
+    Unreadable(String, &'static str),
+    /// There is no such table, view or column.
+    #[error("the settings of the cascade name {0}, which does not exist")]
+    Unknown(String),
+    /// Foreign keys lead from the table to a tenant: it would be left with references to nothing.
+    #[error("the table {0} cannot be ignored: foreign keys lead from it to a tenant")]
+    Bound(String),
+    /// The catalogue could not be read.
+    #[error(transparent)]
+    Database(#[from] database::Error),
+}
+
+impl Settings {
+    /// Reads `TABLE.COLUMN` or `SCHEMA.TABLE.COLUMN`, and `TABLE` or `SCHEMA.TABLE`. A name with a dot is
+    /// written in double quotes.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError::Unreadable`].
+    pub fn read(own: &[String], ignore: &[String]) -> Result<Self, SettingsError> {
+        let table = |words: &[String]| match words {
+            [name] => Some(TableName { schema: None, name: name.clone() }),
+            [schema, name] => Some(TableName { schema: Some(schema.clone()), name: name.clone() }),
+            _ => None,
+        };
+        let column = |text: &String| {
+            let words = words(text)?;
+            let (column, words) = words.split_last()?;
+            Some((table(words)?, column.clone()))
+        };
+        let unreadable = |text: &String, what| SettingsError::Unreadable(text.clone(), what);
+        Ok(Self {
+            own: own
+                .iter()
+                .map(|text| column(text).ok_or_else(|| unreadable(text, "column")))
+                .collect::<Result<_, _>>()?,
+            ignore: ignore
+                .iter()
+                .map(|text| {
+                    words(text).and_then(|words| table(&words)).ok_or_else(|| unreadable(text, "table"))
+                })
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether the database has what the settings name, and may do without what they ignore.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`].
+    pub async fn check<C: ConnectionTrait>(&self, connection: &C) -> Result<(), SettingsError> {
+        if *self == Self::default() {
+            return Ok(());
+        }
+        let catalogue = catalogue::read(connection).await?;
+        for (table, column) in &self.own {
+            let name = local(&catalogue, table);
+            let found = catalogue.table(&name).is_some_and(|table| table.column(column).is_some());
+            if !found {
+                return Err(SettingsError::Unknown(format!("{table}.{column}")));
+            }
+        }
+        let plan = super::plan(connection, self).await?;
+        for table in &self.ignore {
+            let name = local(&catalogue, table);
+            let is_view = catalogue.materialised.iter().any(|copy| copy.view == name);
+            if catalogue.table(&name).is_none() && !is_view {
+                return Err(SettingsError::Unknown(table.to_string()));
+            }
+            if plan.steps.iter().any(|step| step.table == name) {
+                return Err(SettingsError::Bound(table.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The foreign keys that the owned columns stand for.
+    pub(super) fn keys(&self, catalogue: &Catalogue) -> Vec<ForeignKey> {
+        let named = self.own.iter().map(|(table, column)| (local(catalogue, table), column));
+        let there = named.filter(|(table, column)| {
+            catalogue.table(table).is_some_and(|table| table.column(column).is_some())
+        });
+        there.map(|(table, column)| ForeignKey::implied(table, column, TableName::root(), "id")).collect()
+    }
+
+    pub(super) fn ignores(&self, catalogue: &Catalogue, table: &TableName) -> bool {
+        self.ignore.iter().any(|ignored| local(catalogue, ignored) == *table)
+    }
+}
+
+/// The name as the catalogue has it: without a schema for the one that the gateway's own tables are in.
+fn local(catalogue: &Catalogue, table: &TableName) -> TableName {
+    let is_own = table.schema.is_some() && table.schema == catalogue.schema;
+    TableName { schema: table.schema.clone().filter(|_| !is_own), name: table.name.clone() }
+}
+
+/// The names between dots; those in double quotes as they are.
+fn words(text: &str) -> Option<Vec<String>> {
+    let (mut words, mut rest) = (Vec::new(), text);
+    loop {
+        let (word, after) = match rest.strip_prefix('"') {
+            Some(quoted) => {
+                let end = quoted.match_indices('"').map(|(at, _)| at).find(|at| {
+                    let is_inside = quoted[at + 1..].starts_with('"') || quoted[..*at].ends_with('"');
+                    !is_inside
+                })?;
+                (quoted[..end].replace("\"\"", "\""), &quoted[end + 1..])
+            }
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                (rest[..end].to_owned(), &rest[end..])
+            }
+        };
+        if word.is_empty() {
+            return None;
+        }
+        words.push(word);
+        match after.strip_prefix('.') {
+            Some(more) => rest = more,
+            None if after.is_empty() => return Some(words),
+            None => return None,
+        }
+    }
+}
+
+impl std::fmt::Display for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let own = self.own.iter().map(|(table, column)| format!("{}.{}", table.quoted(), quote(column)));
+        let ignored = self.ignore.iter().map(TableName::quoted);
+        write!(
+            f,
+            "own {}; ignore {}",
+            own.collect::<Vec<_>>().join(", "),
+            ignored.collect::<Vec<_>>().join(", ")
+        )
+    }
+}
