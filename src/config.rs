@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::{
     auth::{KeyError, KeySetSource, Keys},
+    cascade,
     deletion::{
         Limits,
         certificate::{Signer, SignerError},
@@ -101,6 +102,14 @@ pub struct ErasureOptions {
     /// Erasing waits while a replica of the database is further behind; 0s: replicas do not matter
     #[arg(long, env = "DELETION_MAX_REPLICA_LAG", default_value = "10s", value_parser = duration)]
     deletion_max_replica_lag: Duration,
+    /// A column that holds a tenant's id although no foreign key says so: its rows are the tenant's. May be
+    /// given again, or list several with commas; a name with a dot is written in double quotes
+    #[arg(long, env = "CASCADE_OWN", value_name = "TABLE.COLUMN", value_delimiter = ',')]
+    cascade_own: Vec<String>,
+    /// A table or materialised view that is not the tenant's, whatever its columns are called. May be given again,
+    /// or list several with commas
+    #[arg(long, env = "CASCADE_IGNORE", value_name = "TABLE", value_delimiter = ',')]
+    cascade_ignore: Vec<String>,
 }
 
 impl ErasureOptions {
@@ -108,6 +117,15 @@ impl ErasureOptions {
     #[must_use]
     pub fn grace(&self) -> TimeDelta {
         TimeDelta::from_std(self.deletion_grace).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// Which tables belong to a tenant where their keys do not say.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Cascade`] for a text that is no name.
+    pub fn cascade(&self) -> Result<cascade::Settings, ConfigError> {
+        Ok(cascade::Settings::read(&self.cascade_own, &self.cascade_ignore)?)
     }
 
     /// How large batches are, and how many.
@@ -147,6 +165,9 @@ pub enum ConfigError {
     /// Certificates cannot be signed.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// The settings of the cascade cannot be read.
+    #[error(transparent)]
+    Cascade(#[from] cascade::SettingsError),
     /// There is no place for objects.
     #[error("the working directory cannot be told; pass --storage-url (STORAGE_URL)")]
     NoStorage,

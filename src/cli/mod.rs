@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app::Erasing,
     config::{CertificateOptions, ErasureOptions, StorageOptions},
+    database::Database,
     storage::Storage,
 };
 
@@ -123,15 +124,19 @@ fn storage(options: &StorageOptions, database_url: &str) -> Result<Storage, Fail
     Ok(Storage::open(&url)?)
 }
 
-/// How tenants are erased.
-fn erasing(
+/// How tenants are erased, where the database has what the options name.
+async fn erasing(
+    database: &Database,
     storage: Storage,
     erasure: &ErasureOptions,
     certificate: Option<&CertificateOptions>,
 ) -> Result<Erasing, Failure> {
     let signer = certificate.map(CertificateOptions::signer).transpose()?.flatten();
+    let cascade = erasure.cascade()?;
+    cascade.check(&database.connection).await?;
     Ok(Erasing {
         signer: signer.map(Arc::new),
+        cascade,
         grace: erasure.grace(),
         limits: erasure.limits(),
         ..Erasing::with(storage)

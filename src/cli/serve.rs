@@ -67,7 +67,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         database
     };
     let storage = storage(&options.storage, url)?;
-    let erasing = erasing(storage, &options.erasure, Some(&options.certificate))?;
+    let erasing = erasing(&database, storage, &options.erasure, Some(&options.certificate)).await?;
     let app = App {
         database,
         authenticator,

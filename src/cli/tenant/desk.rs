@@ -58,8 +58,7 @@ pub(super) struct Desk {
 impl Platform {
     /// For commands that touch no object: nothing is made where there is none.
     pub(super) async fn look(&self) -> Result<Desk, Failure> {
-        let storage = StorageOptions::default().url(&self.database.database_url)?;
-        self.open(Storage::open_existing(&storage)?, None).await
+        self.open(None).await
     }
 
     /// For commands that erase.
@@ -68,18 +67,19 @@ impl Platform {
         storage: &StorageOptions,
         certificate: &CertificateOptions,
     ) -> Result<Desk, Failure> {
-        let storage = cli::storage(storage, &self.database.database_url)?;
-        self.open(storage, Some(certificate)).await
+        self.open(Some((storage, certificate))).await
     }
 
-    async fn open(
-        &self,
-        storage: Storage,
-        certificate: Option<&CertificateOptions>,
-    ) -> Result<Desk, Failure> {
-        let erasing = erasing(storage, &self.erasure, certificate)?;
-        let database = Database::open_existing(&self.database.database_url).await?;
+    async fn open(&self, means: Option<(&StorageOptions, &CertificateOptions)>) -> Result<Desk, Failure> {
+        let url = &self.database.database_url;
+        let database = Database::open_existing(url).await?;
         database.check_servable().await?;
+        let storage = match means {
+            Some((storage, _)) => cli::storage(storage, url)?,
+            None => Storage::open_existing(&StorageOptions::default().url(url)?)?,
+        };
+        let certificate = means.map(|(_, certificate)| certificate);
+        let erasing = erasing(&database, storage, &self.erasure, certificate).await?;
         let clock = Clock::system();
         // Nobody comes in with a token.
         let nobody = Keys::Secrets(Vec::new());
