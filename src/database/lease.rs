@@ -81,9 +81,8 @@ impl Lease {
         let mut sql = Sql::new(connection.get_database_backend());
         let (name, token) = (sql.bind(self.name.as_str().into()), sql.bind(self.token.into()));
         let past = sql.bind_instant(DateTime::UNIX_EPOCH);
-        let text = format!(
-            "UPDATE gateway_leases SET expires_at = {past} WHERE name = {name} AND token = {token}"
-        );
+        let text =
+            format!("UPDATE gateway_leases SET expires_at = {past} WHERE name = {name} AND token = {token}");
         connection.execute_raw(sql.statement(&text)).await?;
         Ok(())
     }

@@ -137,7 +137,9 @@ async fn write_down<C: ConnectionTrait>(
     let id = sql.bind(deletion.into());
     let rows: Vec<_> = objects
         .iter()
-        .map(|(key, bytes)| format!("({id}, {}, {})", sql.bind(key.as_str().into()), sql.bind((*bytes).into())))
+        .map(|(key, bytes)| {
+            format!("({id}, {}, {})", sql.bind(key.as_str().into()), sql.bind((*bytes).into()))
+        })
         .collect();
     let text = format!(
         "INSERT INTO tenant_deletion_objects (deletion_id, storage_key, size_bytes) VALUES {} \
