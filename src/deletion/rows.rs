@@ -44,8 +44,10 @@ pub(super) async fn erase(
             let transaction = erasure.begin().await?;
             for (lane, range) in &ranges {
                 journal::advance(&transaction, id, step, *lane, Some(range)).await?;
+                faults::point("ranges.recorded");
             }
             erasure.commit(transaction).await?;
+            faults::point("ranges.committed");
         }
     }
     let lanes = ranges.into_iter().map(|(lane, range)| lane_of(erasure, plan, step, lane, range, turn));
@@ -55,6 +57,7 @@ pub(super) async fn erase(
     let transaction = erasure.begin().await?;
     let done = i32::try_from(step + 1).unwrap_or(i32::MAX);
     Change::new(&transaction).set("steps_done", done).apply(&transaction, id, &Status::OPEN).await?;
+    faults::point("step.recorded");
     erasure.commit(transaction).await?;
     faults::point("step.done");
     Ok(Rows::Gone)
@@ -122,6 +125,7 @@ async fn batch(
     for (table, rows) in &batch.others {
         journal::erased(&transaction, id, table, *rows).await?;
     }
+    faults::point("batch.counted");
     journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
     if batch.rows > 0 {
         erasure.progress(&transaction).await?;

@@ -7,7 +7,7 @@ mod rows;
 mod s3;
 
 pub use app::{Answer, TestApp, Token, client};
-pub use databases::{on_both, places};
+pub use databases::{Place, on_both, places};
 pub use faults::FaultProxy;
 pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
 pub use s3::{Bucket, S3};
