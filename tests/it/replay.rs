@@ -193,9 +193,15 @@ async fn a_planted_certificate_erases_nobody() {
         }
         assert!(rows(app, stays).await > 1);
 
-        // Who asks for it believes whoever can write there, but nothing that is signed by a stranger.
-        source.storage.remove(&[foreign, misplaced, junk]).await.expect("an answer");
-        let told = told(&replayed(&platform, &source, &["--unsigned"]).await);
+        // Who asks for it believes whoever can write there, but nothing that a stranger has signed.
+        source.storage.remove(&[misplaced, junk]).await.expect("an answer");
+        let ended = replayed(&platform, &source, &["--unsigned"]).await;
+        let shown = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            shown.contains(&format!("{foreign}: KEY_UNKNOWN: ")) && !shown.contains("NOT_SIGNED"),
+            "{shown}"
+        );
+        let told = String::from_utf8_lossy(&ended.stdout);
         assert!(told.contains("Stays (") && told.ends_with("1 back, 1 erased again\n"), "{told}");
         assert_eq!(rows(app, stays).await, 0);
         drop((platform, source));

@@ -336,3 +336,36 @@ async fn what_blocks_is_told_and_then_resumed() {
     })
     .await;
 }
+
+/// The gateway's own options say what the schema does not.
+#[tokio::test]
+async fn options_settle_a_gap() {
+    on_both(async |app| {
+        let acme = acme(&app).await;
+        let kind = if app.backend() == DbBackend::Sqlite { "blob" } else { "uuid" };
+        app.sql(&format!("CREATE TABLE audit (n integer PRIMARY KEY, tenant_id {kind})"), []).await;
+        app.sql("INSERT INTO audit VALUES (1, $1)", [acme.into()]).await;
+        let id = acme.to_string();
+        let preview = async |options: &[&str]| {
+            as_json(&told(&tenant(&app, &[&["preview", &id, "--json"], options].concat()).await))
+        };
+        let open = preview(&[]).await;
+        assert_eq!(open["gaps"][0]["table"], "audit");
+        let people = told(&tenant(&app, &["preview", &id]).await);
+        assert!(people.contains("audit.tenant_id: ") && people.contains("remedy: "), "{people}");
+        let name = ["delete", &id, "--confirm-name", "Acme", "--json"];
+        refuses(&tenant(&app, &name).await, "PLAN_INCOMPLETE: ");
+        let ignored = preview(&["--cascade-ignore", "audit"]).await;
+        assert_eq!((&ignored["gaps"], &ignored["totalRows"]), (&json!([]), &open["totalRows"]));
+        let rows = open["totalRows"].as_i64().expect("a number");
+        let own = ["--cascade-own", "audit.tenant_id"];
+        assert_eq!(preview(&own).await["totalRows"], rows + 1);
+        for wrong in ["nothing.tenant_id", "audit.nothing"] {
+            refuses(&tenant(&app, &["preview", &id, "--cascade-own", wrong]).await, "does not exist");
+        }
+        let deletion = as_json(&told(&tenant(&app, &[&name[..], &own].concat()).await));
+        assert_eq!(deletion["progress"]["rowsErased"], rows + 1);
+        assert_eq!(app.number("SELECT count(*) FROM audit", []).await, 0);
+    })
+    .await;
+}

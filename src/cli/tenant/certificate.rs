@@ -44,14 +44,12 @@ pub(super) async fn run(options: &Options) -> Result<(), Failure> {
     }
     let (certificate, _) = Certificate::from_file(&file).map_err(|error| refused(&error))?;
     let told = if options.form.json { format!("{:#}\n", as_api(&certificate)) } else { file };
-    match &options.output {
-        Some(path) => std::fs::write(path, told)
-            .map_err(|error| format!("{} cannot be written: {error}", path.display()).into()),
-        None => {
-            print!("{told}");
-            Ok(())
-        }
+    if let Some(path) = &options.output {
+        return std::fs::write(path, told)
+            .map_err(|error| format!("{} cannot be written: {error}", path.display()).into());
     }
+    print!("{told}");
+    Ok(())
 }
 
 impl Options {

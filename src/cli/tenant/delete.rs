@@ -28,7 +28,8 @@ pub(super) struct Delete {
     /// Erase although sessions or calls are active
     #[arg(long)]
     force: bool,
-    /// Wait so long before erasing, such as 7d; it can be called off meanwhile [default: DELETION_GRACE]
+    /// Wait so long before erasing, such as 7d; it can be called off meanwhile [default: that of
+    /// --deletion-grace]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     grace: Option<Duration>,
     /// Why; kept in the record

@@ -23,8 +23,8 @@ pub(super) struct Options {
 
 const HELP: &str = "\
 Each works on the database (--database-url, DATABASE_URL) by itself: no `serve` need run. With --json each
-prints what the GraphQL API answers to the same question. What is refused is one line on standard error that
-begins with a code, such as ACTIVE_SESSIONS, and exit status 1.
+prints what the GraphQL API answers to the same question. What is refused is one line on standard error with a
+code, such as ACTIVE_SESSIONS, and exit status 1.
 
 Where ID names a deletion, a tenant's id will do: its newest deletion is meant. `tenants` in the API lists ids.
 

@@ -252,16 +252,14 @@ impl Outcome {
             "failed": self.failed,
         });
         options.form.show(&whole, || {
-            let mut told = String::new();
-            if options.dry_run {
-                for Returned { tenant, name, deletion } in &self.found {
-                    told += &format!("{name} ({tenant}) is back after deletion {deletion}\n");
-                }
-            }
+            let back = self.found.iter().map(|Returned { tenant, name, deletion }| {
+                format!("{name} ({tenant}) is back after deletion {deletion}\n")
+            });
+            let back: String = if options.dry_run { back.collect() } else { String::new() };
             let counts = [self.certificates, self.gone, self.found.len(), self.erased.len()];
             let [certificates, gone, found, erased] = counts;
-            told + &format!(
-                "{certificates} certificate(s): {gone} tenant(s) gone, {found} back, {erased} erased again\n"
+            format!(
+                "{back}{certificates} certificate(s): {gone} tenant(s) gone, {found} back, {erased} erased again\n"
             )
         });
         match (self.not_believed.len(), self.failed.len()) {
