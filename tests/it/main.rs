@@ -11,6 +11,7 @@ mod circles;
 mod cli;
 mod contract;
 mod deletion;
+mod faults;
 mod forgeries;
 mod gaps;
 mod grace;
