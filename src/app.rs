@@ -111,18 +111,22 @@ impl App {
         Reader::new(self.database.clone(), self.clock.clone(), self.session_timeout)
     }
 
+    /// Answers requests.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        Api::new(Parts {
+            database: self.database.clone(),
+            reader: self.reader(),
+            deletions: self.deletions(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+        })
+    }
+
     /// Wires the parts together.
     pub fn router(self) -> Router {
-        let (reader, deletions) = (self.reader(), self.deletions());
-        let parts = Parts {
-            database: self.database.clone(),
-            reader,
-            deletions,
-            metrics: self.metrics.clone(),
-            clock: self.clock,
-        };
         http::router(Endpoints {
-            api: Api::new(parts),
+            api: self.api(),
             authenticator: Arc::new(self.authenticator),
             database: self.database,
             metrics: self.metrics,

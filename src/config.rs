@@ -1,6 +1,9 @@
 //! The options that several commands share, and what follows from them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use clap::Args;
@@ -8,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     auth::{KeyError, KeySetSource, Keys},
-    cascade::{Settings, SettingsError},
+    cascade,
     deletion::{
         Limits,
         certificate::{Signer, SignerError},
@@ -18,6 +21,8 @@ use crate::{
 /// Where the environment keeps the secret. There is no option of that name: options show in the
 /// list of processes.
 const SECRET_VARIABLE: &str = "JWT_SECRET";
+/// The directory of objects where no address is given.
+const OBJECTS: &str = "tenant-gateway-objects";
 
 /// Which database.
 #[derive(Clone, Debug, Args)]
@@ -33,12 +38,12 @@ pub struct DatabaseOptions {
 }
 
 /// Where objects are kept.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct StorageOptions {
     /// Address of the object storage for recordings and files: <file:///DIRECTORY> or
     /// <s3://BUCKET/PREFIX>, which reads `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
-    /// `AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP` [default: the directory tenant-gateway-objects beside
-    /// the database file]
+    /// `AWS_ENDPOINT_URL` and `AWS_ALLOW_HTTP` [default: the directory tenant-gateway-objects, beside the
+    /// database file on SQLite, else in the working directory]
     #[arg(long, env = "STORAGE_URL")]
     pub storage_url: Option<String>,
 }
@@ -97,6 +102,14 @@ pub struct ErasureOptions {
     /// Erasing waits while a replica of the database is further behind; 0s: replicas do not matter
     #[arg(long, env = "DELETION_MAX_REPLICA_LAG", default_value = "10s", value_parser = duration)]
     deletion_max_replica_lag: Duration,
+    /// A column that holds a tenant's id although no foreign key says so: its rows are the tenant's. May be
+    /// given again, or list several with commas; a name with a dot is written in double quotes
+    #[arg(long, env = "CASCADE_OWN", value_name = "TABLE.COLUMN", value_delimiter = ',')]
+    cascade_own: Vec<String>,
+    /// A table or materialised view that is not the tenant's, whatever its columns are called. May be given again,
+    /// or list several with commas
+    #[arg(long, env = "CASCADE_IGNORE", value_name = "TABLE", value_delimiter = ',')]
+    cascade_ignore: Vec<String>,
 }
 
 impl ErasureOptions {
@@ -104,6 +117,15 @@ impl ErasureOptions {
     #[must_use]
     pub fn grace(&self) -> TimeDelta {
         TimeDelta::from_std(self.deletion_grace).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// Which tables belong to a tenant where their keys do not say.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Cascade`] for a text that is no name.
+    pub fn cascade(&self) -> Result<cascade::Settings, ConfigError> {
+        Ok(cascade::Settings::read(&self.cascade_own, &self.cascade_ignore)?)
     }
 
     /// How large batches are, and how many.
@@ -114,30 +136,6 @@ impl ErasureOptions {
             lanes: self.deletion_lanes.into(),
             max_replica_lag: Some(self.deletion_max_replica_lag).filter(|lag| !lag.is_zero()),
         }
-    }
-}
-
-/// Which tables are a tenant's where their foreign keys do not say.
-#[derive(Clone, Debug, Default, Args)]
-pub struct CascadeOptions {
-    /// A column that holds a tenant's id without a foreign key: rows of its table are the tenant's, as
-    /// [SCHEMA.]TABLE.COLUMN; may be given several times
-    #[arg(long, env = "CASCADE_OWN", value_name = "TABLE.COLUMN", value_delimiter = ',')]
-    cascade_own: Vec<String>,
-    /// A table, or materialised view, that is nobody's although it looks like a tenant's, as [SCHEMA.]TABLE; may be
-    /// given several times
-    #[arg(long, env = "CASCADE_IGNORE", value_name = "TABLE", value_delimiter = ',')]
-    cascade_ignore: Vec<String>,
-}
-
-impl CascadeOptions {
-    /// What they say, whether or not the database has such tables.
-    ///
-    /// # Errors
-    ///
-    /// [`SettingsError`] for what is no name.
-    pub fn settings(&self) -> Result<Settings, SettingsError> {
-        Settings::read(&self.cascade_own, &self.cascade_ignore)
     }
 }
 
@@ -167,10 +165,11 @@ pub enum ConfigError {
     /// Certificates cannot be signed.
     #[error(transparent)]
     Signer(#[from] SignerError),
-    /// There is no place beside the database.
-    #[error(
-        "--storage-url (STORAGE_URL) is needed with this database, such as file:///var/lib/objects or s3://BUCKET"
-    )]
+    /// The settings of the cascade cannot be read.
+    #[error(transparent)]
+    Cascade(#[from] cascade::SettingsError),
+    /// There is no place for objects.
+    #[error("the working directory cannot be told; pass --storage-url (STORAGE_URL)")]
     NoStorage,
 }
 
@@ -225,24 +224,32 @@ impl SessionOptions {
 }
 
 impl StorageOptions {
-    /// The address that was given, or the one beside a SQLite file.
+    /// The address that was given, else that of a directory beside a SQLite file, else in the working
+    /// directory.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NoStorage`] when there is neither.
+    /// [`ConfigError::NoStorage`] when the working directory is gone.
     pub fn url(&self, database_url: &str) -> Result<String, ConfigError> {
         if let Some(url) = &self.storage_url {
             return Ok(url.clone());
         }
-        let file = database_url
-            .strip_prefix("sqlite://")
-            .map(|rest| rest.split('?').next().unwrap_or(rest))
-            .filter(|file| !file.is_empty() && *file != ":memory:")
-            .ok_or(ConfigError::NoStorage)?;
-        let path = std::path::absolute(file).map_err(|_| ConfigError::NoStorage)?;
-        let directory = path.with_file_name("tenant-gateway-objects");
+        let file = Path::new(sqlite_file(database_url).unwrap_or_default());
+        let directory =
+            std::path::absolute(file.with_file_name(OBJECTS)).map_err(|_| ConfigError::NoStorage)?;
         url::Url::from_directory_path(directory).map(Into::into).map_err(|()| ConfigError::NoStorage)
     }
+
+    /// Whether nothing but the working directory says where objects are.
+    #[must_use]
+    pub fn is_guessed(&self, database_url: &str) -> bool {
+        self.storage_url.is_none() && sqlite_file(database_url).is_none()
+    }
+}
+
+fn sqlite_file(database_url: &str) -> Option<&str> {
+    let rest = database_url.strip_prefix("sqlite://")?;
+    rest.split('?').next().filter(|file| !file.is_empty() && *file != ":memory:")
 }
 
 /// Reads a duration such as `90s`, `15m`, `2h` or `1h 30m`.

@@ -47,7 +47,7 @@ pub(super) fn plan(catalogue: &Catalogue, settings: &Settings) -> Plan {
             && (key.child == key.parent || order.broken.iter().any(|(broken, _)| broken.is(key)))
     });
     gaps.extend(steps.iter().filter_map(|step| not_updatable(catalogue, step)));
-    let doubts = doubt::all(&ways, &claims, unkept);
+    let doubts = doubt::all(&ways, &claims, &unkept.collect::<Vec<_>>());
     Plan { steps, gaps, doubts }
 }
 

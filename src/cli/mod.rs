@@ -4,14 +4,22 @@ mod demo;
 mod migrate;
 mod seed;
 mod serve;
+mod tenant;
 mod token;
 mod usage;
 
-use std::{fmt::Display, io::IsTerminal, process::ExitCode};
+use std::{fmt::Display, io::IsTerminal, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use tempfile::TempDir;
 use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::Erasing,
+    config::{CertificateOptions, ErasureOptions, StorageOptions},
+    database::Database,
+    storage::Storage,
+};
 
 /// Statistics of tenants, and their complete erasure, as a GraphQL API
 #[derive(Debug, Parser)]
@@ -27,6 +35,7 @@ Examples:
   export JWT_SECRET=$(head -c 32 /dev/urandom | base64) a secret for the next ones
   tenant-gateway serve --database-url postgres://gateway@db/platform
   tenant-gateway token --role admin --expires 1h        a token, alone on standard output
+  tenant-gateway tenant preview ID                      what erasing this tenant would erase
 
 Options that name an environment variable (`env` in a command's --help) can be given by it too. The
 secret for tokens is read from JWT_SECRET or a file, never from an option. RUST_LOG sets what is
@@ -45,6 +54,8 @@ enum Command {
     Migrate(migrate::Options),
     /// Fill a database with a believable platform
     Seed(seed::Options),
+    /// Look at one tenant, erase it, and prove that it is gone
+    Tenant(tenant::Options),
     /// Rebuild the sums that statistics are read from, or verify them
     Usage(usage::Options),
     /// Mint a token
@@ -53,13 +64,24 @@ enum Command {
     Schema,
 }
 
+impl Command {
+    /// What is logged unless `RUST_LOG` says.
+    fn log(&self) -> &'static str {
+        match self {
+            // Somebody watches, and is told what happens in other ways.
+            Self::Tenant(_) => "warn",
+            _ => "info,sqlx=warn",
+        }
+    }
+}
+
 /// Why a command failed, in one line.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a command to its end.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(cli.command.log()));
     let in_color = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_color).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Runtime::new() {
@@ -83,6 +105,7 @@ async fn dispatch(command: Command, kept: &mut Option<TempDir>) -> Result<(), Fa
         Command::Demo(options) => demo::run(options, kept).await,
         Command::Migrate(options) => migrate::run(options).await,
         Command::Seed(options) => seed::run(options).await,
+        Command::Tenant(options) => tenant::run(options).await,
         Command::Usage(options) => usage::run(options).await,
         Command::Token(options) => token::run(&options),
         Command::Schema => {
@@ -90,6 +113,34 @@ async fn dispatch(command: Command, kept: &mut Option<TempDir>) -> Result<(), Fa
             Ok(())
         }
     }
+}
+
+/// Object storage, for those who remove objects: its directory is made where it is missing.
+fn storage(options: &StorageOptions, database_url: &str) -> Result<Storage, Failure> {
+    let url = options.url(database_url)?;
+    if options.is_guessed(database_url) {
+        tracing::warn!(url, "no --storage-url: objects are looked for here only");
+    }
+    Ok(Storage::open(&url)?)
+}
+
+/// How tenants are erased, where the database has what the options name.
+async fn erasing(
+    database: &Database,
+    storage: Storage,
+    erasure: &ErasureOptions,
+    certificate: Option<&CertificateOptions>,
+) -> Result<Erasing, Failure> {
+    let signer = certificate.map(CertificateOptions::signer).transpose()?.flatten();
+    let cascade = erasure.cascade()?;
+    cascade.check(&database.connection).await?;
+    Ok(Erasing {
+        signer: signer.map(Arc::new),
+        cascade,
+        grace: erasure.grace(),
+        limits: erasure.limits(),
+        ..Erasing::with(storage)
+    })
 }
 
 fn failed(error: &dyn Display) -> ExitCode {

@@ -1,6 +1,6 @@
 //! `serve`.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use clap::Args;
 use tokio::{
@@ -9,18 +9,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::{Failure, erasing, storage};
 use crate::{
-    app::{self, App, Erasing},
+    app::{self, App},
     auth::Authenticator,
     clock::Clock,
     config::{
-        CascadeOptions, CertificateOptions, DatabaseOptions, ErasureOptions, SessionOptions, StorageOptions,
-        TokenOptions,
+        CertificateOptions, DatabaseOptions, ErasureOptions, SessionOptions, StorageOptions, TokenOptions,
     },
     database::Database,
     metrics::Metrics,
-    storage::Storage,
 };
 
 #[derive(Debug, Args)]
@@ -35,8 +33,6 @@ pub(super) struct Options {
     storage: StorageOptions,
     #[command(flatten)]
     erasure: ErasureOptions,
-    #[command(flatten)]
-    cascade: CascadeOptions,
     #[command(flatten)]
     certificate: CertificateOptions,
     /// Address to listen on
@@ -59,7 +55,9 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
             .await?;
     let listener = listen(options.listen).await?;
     let url = &options.database.database_url;
-    let cascade = options.cascade.settings()?;
+    // Before anything is changed.
+    let cascade = options.erasure.cascade()?;
+    options.certificate.signer()?;
     let database = if options.no_migrate {
         let database = Database::open_existing(url).await?;
         cascade.check(&database.connection).await?;
@@ -73,20 +71,15 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         tracing::info!(applied, "the schema is up to date");
         database
     };
-    let storage = Storage::open(&options.storage.url(url)?)?;
+    let storage = storage(&options.storage, url)?;
+    let erasing = erasing(&database, storage, &options.erasure, Some(&options.certificate)).await?;
     let app = App {
         database,
         authenticator,
         clock,
         session_timeout: options.session.timeout(),
         metrics: Metrics::default(),
-        erasing: Erasing {
-            signer: options.certificate.signer()?.map(Arc::new),
-            grace: options.erasure.grace(),
-            limits: options.erasure.limits(),
-            cascade,
-            ..Erasing::with(storage)
-        },
+        erasing,
     };
     tracing::info!(address = %listener.local_addr()?, "listening");
     let shutdown = until_signal()?;

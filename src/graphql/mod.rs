@@ -23,7 +23,7 @@ mod usage;
 mod viewer;
 
 use async_graphql::{
-    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError,
+    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, Variables,
     parser::types::{ExecutableDocument, OperationType},
 };
 
@@ -104,6 +104,19 @@ impl Api {
         let mut response = self.schema.execute(request.data(viewer).data(loaders)).await;
         document.sort(&mut response.data, operation.as_deref());
         with_codes(response)
+    }
+
+    /// Executes one document for a viewer within this process. Returns the response as JSON has it, with
+    /// `data` and `errors`.
+    pub async fn ask(
+        &self,
+        document: &str,
+        variables: serde_json::Value,
+        viewer: Viewer,
+    ) -> serde_json::Value {
+        let request = Request::new(document).variables(Variables::from_json(variables));
+        let response = self.execute(request, viewer, Allowed::Everything).await;
+        serde_json::to_value(response).unwrap_or_default()
     }
 
     /// Executes one operation of any kind for a viewer and streams its answers: one, or those of a

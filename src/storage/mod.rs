@@ -86,6 +86,16 @@ impl Storage {
         Ok(storage)
     }
 
+    /// As [`Storage::open`], for who only reads: a directory that is missing is not made, and asking it
+    /// for anything is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`].
+    pub fn open_existing(url: &str) -> Result<Self, Error> {
+        Self::at(url, std::env::vars())
+    }
+
     /// Opens a directory, making it where it is missing.
     ///
     /// # Errors

@@ -74,11 +74,15 @@ fn file_with(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// A signer with the private key of these 32 bytes, in hexadecimal.
-fn signer(seed: &str) -> Signer {
+/// The file of the private key of these 32 bytes, in hexadecimal.
+pub(crate) fn key_file(seed: &str) -> (TempDir, PathBuf) {
     let der = bytes(&format!("{PRIVATE_KEY_PREFIX}{seed}"));
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
-    let (_directory, path) = file_with(pem);
+    file_with(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der)))
+}
+
+/// A signer with that key.
+fn signer(seed: &str) -> Signer {
+    let (_directory, path) = key_file(seed);
     Signer::from_pem_file(&path).expect("a signer")
 }
 

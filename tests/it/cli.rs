@@ -8,12 +8,31 @@ use std::{
 
 use crate::support::{TestApp, on_both, places};
 
+/// Variables that the program reads.
+pub(crate) const VARIABLES: [&str; 17] = [
+    "JWT_SECRET",
+    "JWT_SECRET_FILE",
+    "JWKS",
+    "JWT_ISSUER",
+    "JWT_AUDIENCE",
+    "DATABASE_URL",
+    "STORAGE_URL",
+    "LISTEN",
+    "SESSION_TIMEOUT",
+    "CERTIFICATE_KEY_FILE",
+    "DELETION_GRACE",
+    "DELETION_BATCH_TIME",
+    "DELETION_LANES",
+    "DELETION_MAX_REPLICA_LAG",
+    "CASCADE_OWN",
+    "CASCADE_IGNORE",
+    "RUST_LOG",
+];
+
 pub(crate) fn gateway(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenant-gateway"));
     command.args(arguments);
-    for variable in
-        ["JWT_SECRET", "JWT_SECRET_FILE", "JWKS", "DATABASE_URL", "STORAGE_URL", "LISTEN", "RUST_LOG"]
-    {
+    for variable in VARIABLES {
         command.env_remove(variable);
     }
     command
@@ -150,7 +169,7 @@ fn a_token_stands_alone_on_standard_output() {
 #[test]
 fn help_shows_no_secret_and_every_command() {
     let help = String::from_utf8(run(&["--help"]).stdout).expect("text");
-    for word in ["serve", "demo", "migrate", "seed", "token", "schema", "JWT_SECRET"] {
+    for word in ["serve", "demo", "migrate", "seed", "tenant", "usage", "token", "schema", "JWT_SECRET"] {
         assert!(help.contains(word), "{word} is not in --help");
     }
     for command in ["serve", "token"] {

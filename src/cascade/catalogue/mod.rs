@@ -154,6 +154,7 @@ pub(super) struct Table {
 
 /// A foreign key.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own in the catalogue")]
 pub(super) struct ForeignKey {
     pub(super) child: TableName,
     pub(super) child_columns: Vec<String>,

@@ -85,6 +85,26 @@ impl Place {
         }
     }
 
+    /// A database with the same content, as a backup that is restored elsewhere. Nobody may be connected to
+    /// this one.
+    pub async fn copy(&self) -> Self {
+        match self {
+            Self::Sqlite(directory) => {
+                let copy = tempfile::tempdir().expect("a directory");
+                for file in std::fs::read_dir(directory.path()).expect("a directory") {
+                    let file = file.expect("a file");
+                    std::fs::copy(file.path(), copy.path().join(file.file_name())).expect("a copy");
+                }
+                Self::Sqlite(copy)
+            }
+            Self::Postgres { server, name } => {
+                let copy = format!("tenant_gateway_test_{}", Uuid::now_v7().simple());
+                administer(server, &format!("CREATE DATABASE {copy} TEMPLATE {name}")).await;
+                Self::Postgres { server: server.clone(), name: copy }
+            }
+        }
+    }
+
     pub async fn remove(self) {
         if let Self::Postgres { server, name } = self {
             administer(&server, &format!("DROP DATABASE {name} WITH (FORCE)")).await;
