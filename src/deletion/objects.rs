@@ -22,37 +22,51 @@ use crate::{
 const BULK: usize = 1_000;
 /// Between two looks for objects of rows that are being erased.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Before storage that failed is asked again, while there are rows to erase.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Everything that the platform keeps for a tenant lies under it.
 pub(super) fn prefix(tenant: Uuid) -> String {
     format!("tenants/{tenant}/")
 }
 
-/// Removes what the outbox names while rows are erased, and the rest when they are gone.
-pub(super) async fn remove(erasure: &Erasure<'_>, rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
-    let mut after = None;
-    let mut failed = None;
+/// Removes what the outbox names while rows are erased, and the rest when they are gone. Storage that fails is
+/// no reason for rows to stay: it is asked again, and told to be in the way when nothing else is left to do.
+pub(super) async fn remove(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
     loop {
-        let state = *rows.borrow();
+        let state = *rows.borrow_and_update();
         if state == Rows::Paused {
-            return failed.map_or(Ok(()), Err);
+            return Ok(());
         }
-        let found = outbox(erasure, after.as_deref()).await?;
-        match found.last() {
-            Some((last, _)) => after = Some(last.clone()),
-            None if failed.is_some() => return failed.map_or(Ok(()), Err),
-            // From the beginning again: keys come in any order.
-            None if after.is_some() => after = None,
-            None if state == Rows::Gone => break,
-            None => tokio::time::sleep(PAUSE).await,
-        }
-        if !found.is_empty() {
-            failed = round(erasure, found, Origin::Rows).await?.or(failed);
-        }
+        let pause = match empty_outbox(erasure).await {
+            Ok(0) if state == Rows::Gone => break,
+            Ok(0) => PAUSE,
+            Ok(_) => continue,
+            Err(Obstacle::Storage(error)) if state == Rows::Going => {
+                tracing::info!(deletion = %erasure.id(), %error, "objects stay for now; rows are erased meanwhile");
+                RETRY
+            }
+            Err(obstacle) => return Err(obstacle),
+        };
+        let _ = tokio::time::timeout(pause, rows.changed()).await;
     }
     empty_prefix(erasure).await?;
     faults::point("objects.gone");
     Ok(())
+}
+
+/// Removes what the outbox names, in the order of the keys. Returns how many it named. What cannot be removed
+/// stays in it, and is told when all the others are gone.
+async fn empty_outbox(erasure: &Erasure<'_>) -> Result<usize, Obstacle> {
+    let (mut after, mut failed, mut named) = (None, None, 0);
+    loop {
+        let found = outbox(erasure, after.as_deref()).await?;
+        let Some((last, _)) = found.last() else { break };
+        after = Some(last.clone());
+        named += found.len();
+        failed = round(erasure, found, Origin::Rows).await?.or(failed);
+    }
+    failed.map_or(Ok(named), Err)
 }
 
 /// Who says that there are objects of these keys.

@@ -56,24 +56,43 @@ async fn the_certificate_is_signed_stored_and_verified() {
     .await;
 }
 
-/// 10,000 rows are gone when the request is answered, in a build that is many times slower than a release, on a
-/// machine that runs other tests; and a huge tenant does not hold up a small one.
+/// 10,000 rows, in a build that is many times slower than a release, on a machine that runs other tests.
 #[tokio::test]
-async fn a_small_tenant_is_gone_at_once_while_a_huge_one_is_erased() {
+async fn a_small_tenant_is_gone_at_once() {
     on_both(async |app| {
-        let (huge, small) = (Victim::new(&app, 50_000).await, Victim::new(&app, 2_500).await);
+        let small = Victim::new(&app, 2_500).await;
         assert!((9_900..10_500).contains(&small.rows.values().sum::<i64>()), "{:?}", small.rows);
+        let gateway = Gateway::start_with(&app, None, &["--deletion-batch-time", "50ms"]);
+        let (document, variables) = request(small.id, json!({ "graceSeconds": 0 }));
+        let begun = Instant::now();
+        gateway.post(document, variables).await.expect("an answer");
+        // Seldom: who asks often is somebody else at work.
+        while deletion_of(&app, small.id).await["status"] != "DELETED" {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert!(begun.elapsed() < DEADLINE);
+        }
+        let took = begun.elapsed();
+        eprintln!("10,000 rows took {took:?}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        small.is_gone(&app).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_huge_tenant_does_not_hold_up_a_small_one() {
+    on_both(async |app| {
+        let (huge, small) = (Victim::new(&app, 50_000).await, Victim::new(&app, 500).await);
         huge.is_due(&app).await;
         let gateway = Gateway::start_with(&app, None, &["--deletion-batch-time", "10ms"]);
         until(&app, huge.id, "begun", |deletion| deletion["progress"]["rowsErased"] != 0).await;
         let (document, variables) = request(small.id, json!({ "graceSeconds": 0 }));
-        let begun = Instant::now();
         gateway.post(document, variables).await.expect("an answer");
         small.is_gone(&app).await;
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(8), "{took:?}");
         let shown = deletion_of(&app, huge.id).await;
         assert_eq!(shown["status"], "ERASING", "{shown}");
+        let left = shown["progress"]["rowsErased"].as_i64().expect("a number");
+        assert!(left < 150_000, "{left} of 200,000 rows went first");
         // Asked for again it is the same.
         assert_eq!(ask(&app, huge.id, json!({})).await["deletion"]["id"], shown["id"]);
     })

@@ -128,6 +128,7 @@ async fn deadlocks_with_writers_are_tried_again() {
             .iter()
             .map(|row| row.try_get_by_index(0).expect("an id"))
             .collect();
+        victim.is_due(&app).await;
         let is_over = Arc::new(AtomicBool::new(false));
         let mut writers = Vec::new();
         for _ in 0..4 {
@@ -148,12 +149,13 @@ async fn deadlocks_with_writers_are_tried_again() {
                         tokio::time::sleep(Duration::from_millis(1)).await;
                     }
                     let _ = transaction.commit().await;
+                    // SQLite lets whoever comes write, not whoever waits.
+                    tokio::time::sleep(Duration::from_millis(3)).await;
                     at = (at + flows.len() - 31) % flows.len();
                 }
             }));
         }
         let gateway = Gateway::start(&app, None);
-        victim.is_due(&app).await;
         victim.is_gone(&app).await;
         is_over.store(true, Ordering::SeqCst);
         for writer in writers {
