@@ -57,7 +57,7 @@ impl App {
         };
         http::router(Endpoints {
             api: Api::new(parts),
-            authenticator: Arc::new(self.authenticator),
+            authenticator: self.authenticator,
             database: self.database,
             metrics: self.metrics,
         })
