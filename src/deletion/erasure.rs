@@ -301,6 +301,7 @@ impl<'a> Erasure<'a> {
             return Err(Obstacle::LeaseLost);
         }
         transaction.commit().await?;
+        self.traffic.done();
         if was_hindered {
             self.is_hindered.store(false, Ordering::Relaxed);
         }
