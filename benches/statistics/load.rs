@@ -97,8 +97,12 @@ async fn client(
     }
 }
 
-/// Reads one answer whole.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
+/// Reads one answer whole, head and body.
+///
+/// # Panics
+///
+/// When it is not 200, or has errors.
+pub async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
     buffer.clear();
     let mut wanted = None;
     loop {

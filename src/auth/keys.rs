@@ -60,7 +60,7 @@ pub struct Authenticator {
     verifier: Verifier,
     /// What was read in tokens whose signature was verified, under the number of the keys that did. Whether
     /// they are still in time is looked at each time.
-    verified: Cache<String, (u64, Arc<Received>), ByLength>,
+    remembered: Cache<String, (u64, Arc<Received>), ByLength>,
     issuer: Option<String>,
     audience: Option<String>,
     clock: Clock,
@@ -117,8 +117,8 @@ impl Authenticator {
             }
             Keys::KeySet(source) => Verifier::KeySet(KeySet::load(source, clock.clone()).await?),
         };
-        let verified = Cache::with_weighter(EXPECTED, CAPACITY, ByLength);
-        Ok(Self { verifier, verified, issuer, audience, clock })
+        let remembered = Cache::with_weighter(EXPECTED, CAPACITY, ByLength);
+        Ok(Self { verifier, remembered, issuer, audience, clock })
     }
 
     /// The viewer behind the value of an `Authorization` header.
@@ -135,13 +135,13 @@ impl Authenticator {
         let token = token.trim();
         // Asked for before the keys are: those read meanwhile may not have this token's among them any more.
         let keys = self.verifier.keys();
-        let claims = match self.verified.get(token).filter(|(verified_by, _)| *verified_by == keys) {
-            Some((_, claims)) => claims,
-            None => {
-                let claims = Arc::new(self.claims(token).await.ok_or(NotAuthentic::Invalid)?);
-                self.verified.insert(token.to_owned(), (keys, claims.clone()));
-                claims
-            }
+        let known = self.remembered.get(token).filter(|(verified_by, _)| *verified_by == keys);
+        let claims = if let Some((_, claims)) = known {
+            claims
+        } else {
+            let claims = Arc::new(self.claims(token).await.ok_or(NotAuthentic::Invalid)?);
+            self.remembered.insert(token.to_owned(), (keys, claims.clone()));
+            claims
         };
         claims.viewer(self.clock.now())
     }

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sea_orm::{ConnectionTrait, DbErr};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{
@@ -20,8 +20,11 @@ use crate::{
 
 /// Objects of one round: as many as S3 removes with one request.
 const BULK: usize = 1_000;
-/// Between two looks for objects of rows that are being erased.
+/// Between two looks through the outbox while rows are erased.
 const PAUSE: Duration = Duration::from_millis(20);
+/// A look passes by what was there before, which costs the more the more that was: it rests so many times as
+/// long as it read.
+const REST: u32 = 3;
 
 /// Everything that the platform keeps for a tenant lies under it.
 pub(super) fn prefix(tenant: Uuid) -> String {
@@ -32,19 +35,27 @@ pub(super) fn prefix(tenant: Uuid) -> String {
 pub(super) async fn remove(erasure: &Erasure<'_>, rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
     let mut after = None;
     let mut failed = None;
+    let mut read = Duration::ZERO;
     loop {
         let state = *rows.borrow();
         if state == Rows::Paused {
             return failed.map_or(Ok(()), Err);
         }
+        let begun = Instant::now();
         let found = outbox(erasure, after.as_deref()).await?;
+        read += begun.elapsed();
         match found.last() {
             Some((last, _)) => after = Some(last.clone()),
             None if failed.is_some() => return failed.map_or(Ok(()), Err),
+            None if after.is_none() && state == Rows::Gone => break,
             // From the beginning again: keys come in any order.
-            None if after.is_some() => after = None,
-            None if state == Rows::Gone => break,
-            None => tokio::time::sleep(PAUSE).await,
+            None => {
+                after = None;
+                if state == Rows::Going {
+                    tokio::time::sleep(PAUSE.max(read * REST)).await;
+                }
+                read = Duration::ZERO;
+            }
         }
         if !found.is_empty() {
             failed = round(erasure, found, Origin::Rows).await?.or(failed);
