@@ -1,6 +1,7 @@
 //! The end of a deletion: one short transaction that proves that nothing is left, and says so for ever.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -45,6 +46,7 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
     cascade::remaining(&snapshot, &plan, tenant, STRAGGLERS).await?;
     snapshot.commit().await?;
 
+    let begun = Instant::now();
     let transaction = begin(erasure).await?;
     faults::point("closing.begun");
     let plan = erasure.entry.settled_plan(&transaction, tenant).await?;
@@ -86,6 +88,7 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
     faults::point("closing.ended");
     transaction.commit().await?;
     faults::point("closing.committed");
+    tracing::debug!(deletion = %id, micros = begun.elapsed().as_micros(), "the closing transaction was committed");
     erasure.tools.metrics.ended.inc();
     Ok(Closing::Closed)
 }

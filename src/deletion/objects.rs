@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sea_orm::{ConnectionTrait, DbErr};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{
@@ -20,23 +20,60 @@ use crate::{
 
 /// Objects of one round: as many as S3 removes with one request.
 const BULK: usize = 1_000;
-/// Between two looks for objects of rows that are being erased.
+/// Between two looks through the outbox while rows are erased.
 const PAUSE: Duration = Duration::from_millis(20);
+<<<<<<< HEAD
 /// Before storage that failed is asked again, while there are rows to erase.
 const RETRY: Duration = Duration::from_secs(1);
+=======
+/// A look passes by what was there before, which costs the more the more that was: it rests so many times as
+/// long as it read.
+const REST: u32 = 3;
+>>>>>>> main
 
 /// Everything that the platform keeps for a tenant lies under it.
 pub(super) fn prefix(tenant: Uuid) -> String {
     format!("tenants/{tenant}/")
 }
 
+<<<<<<< HEAD
 /// Removes what the outbox names while rows are erased, and the rest when they are gone. Storage that fails is
 /// no reason for rows to stay: it is asked again, and told to be in the way when nothing else is left to do.
 pub(super) async fn remove(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
+=======
+/// Removes what the outbox names while rows are erased, and the rest when they are gone.
+pub(super) async fn remove(erasure: &Erasure<'_>, rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
+    let mut after = None;
+    let mut failed = None;
+    let mut read = Duration::ZERO;
+>>>>>>> main
     loop {
         let state = *rows.borrow_and_update();
         if state == Rows::Paused {
+<<<<<<< HEAD
             return Ok(());
+=======
+            return failed.map_or(Ok(()), Err);
+        }
+        let begun = Instant::now();
+        let found = outbox(erasure, after.as_deref()).await?;
+        read += begun.elapsed();
+        match found.last() {
+            Some((last, _)) => after = Some(last.clone()),
+            None if failed.is_some() => return failed.map_or(Ok(()), Err),
+            None if after.is_none() && state == Rows::Gone => break,
+            // From the beginning again: keys come in any order.
+            None => {
+                after = None;
+                if state == Rows::Going {
+                    tokio::time::sleep(PAUSE.max(read * REST)).await;
+                }
+                read = Duration::ZERO;
+            }
+        }
+        if !found.is_empty() {
+            failed = round(erasure, found, Origin::Rows).await?.or(failed);
+>>>>>>> main
         }
         let pause = match empty_outbox(erasure).await {
             Ok(0) if state == Rows::Gone => break,

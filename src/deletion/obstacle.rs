@@ -73,8 +73,12 @@ impl Obstacle {
     /// Whether it may go away by itself.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::LeaseLost | Self::Database(_) | Self::ForeignKey(_) | Self::Changed(_) => true,
-            Self::Flooded | Self::Held => true,
+            Self::LeaseLost
+            | Self::Database(_)
+            | Self::ForeignKey(_)
+            | Self::Changed(_)
+            | Self::Flooded
+            | Self::Held => true,
             Self::Refused(refusal) => matches!(refusal, Refusal::Busy),
             Self::Storage(error) => error.is_passing(),
             Self::Circle(_) | Self::Denied(_) | Self::Fault(_) | Self::RowsRemain(_) => false,

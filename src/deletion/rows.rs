@@ -50,6 +50,7 @@ pub(super) async fn erase(
             faults::point("ranges.committed");
         }
     }
+    erasure.size.restart();
     let lanes = ranges.into_iter().map(|(lane, range)| lane_of(erasure, plan, step, lane, range, turn));
     if try_join_all(lanes).await?.contains(&Rows::Paused) {
         return Ok(Rows::Paused);
@@ -79,25 +80,27 @@ async fn lane_of(
         }
         wait_for_replicas(erasure).await?;
         let place = erasure.traffic.place().await;
-        let (rows, begun) = (erasure.size.rows(), Instant::now());
-        match batch(erasure, plan, step, lane, &range, rows).await {
+        let (wanted, begun) = (erasure.size.rows(), Instant::now());
+        match batch(erasure, plan, step, lane, &range, wanted).await {
             Ok(batch) => {
                 let time = begun.elapsed();
                 erasure.tools.metrics.batch(batch.rows, time);
+                let (table, rows, micros) = (&plan.steps[step].table, batch.rows, time.as_micros());
+                tracing::debug!(deletion = %erasure.id(), %table, rows, micros, "a batch was committed");
                 tries = 0;
                 if let Err(error) = erasure.tools.database.checkpoint().await {
                     tracing::debug!(%error, "the log was not copied; the next batch tries again");
                 }
                 let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
                 range = rest;
-                let is_slowed = erasure.size.took(rows, time);
+                let is_slowed = erasure.size.took(wanted, time);
                 if is_slowed || erasure.traffic.company() == Company::Others {
                     // With the place in hand, so that no other batch begins.
                     tokio::time::sleep(time).await;
                 }
             }
             Err(Obstacle::Database(error @ database::Error::Contention(_))) if tries < TRIES => {
-                tracing::debug!(%error, rows, "a batch was given up and is tried again");
+                tracing::debug!(%error, rows = wanted, "a batch was given up and is tried again");
                 drop(place);
                 erasure.size.shrink();
                 tokio::time::sleep(BACKOFF * (1 << tries)).await;
