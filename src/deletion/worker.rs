@@ -190,6 +190,7 @@ impl Worker {
         let heart = tokio::spawn(beat(self.tools.clone(), self.holder, lease.clone(), stop.clone()));
         let outcome = stop.run_until_cancelled(self.work(id, &lease, &turn)).await;
         heart.abort();
+        let is_over = matches!(outcome, Some(Ok(Outcome::Ended)));
         match outcome {
             Some(Ok(Outcome::Ended)) => {
                 tracing::info!(deletion = %id, "a deletion has ended");
@@ -201,8 +202,13 @@ impl Worker {
             }
             Some(Err(obstacle)) => self.hinder(id, &lease, obstacle).await,
         }
-        // Nobody need wait until it runs out.
-        self.give_back(&lease).await;
+        // Nobody need wait until it runs out; of one that is over nothing is left.
+        let connection = &self.tools.database.connection;
+        let given_back =
+            if is_over { lease.end(connection).await.map(drop) } else { lease.give_back(connection).await };
+        if let Err(error) = given_back {
+            tracing::debug!(%error, "a lease was not given back; it runs out by itself");
+        }
     }
 
     async fn work(&self, id: Uuid, lease: &Lease, turn: &Turn) -> Result<Outcome, Obstacle> {
@@ -217,12 +223,6 @@ impl Worker {
             cascade: tools.cascade.clone(),
         };
         Erasure::new(tools, &self.traffic, entry, lease, deletion).run(turn).await
-    }
-
-    async fn give_back(&self, lease: &Lease) {
-        if let Err(error) = lease.give_back(&self.tools.database.connection).await {
-            tracing::debug!(%error, "a lease was not given back; it runs out by itself");
-        }
     }
 
     /// Writes down what is in the way, and when it is tried again.

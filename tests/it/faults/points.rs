@@ -37,7 +37,7 @@ async fn killed_at(app: &TestApp, victim: &Victim, point: &str, options: &[&str]
     let mut doomed = Gateway::start_with(app, Some(&fault), options);
     let is_asked = name.starts_with("request.");
     if is_asked {
-        let (document, variables) = request(victim.id, json!({ "graceSeconds": 0 }));
+        let (document, variables) = request(victim.id, &json!({ "graceSeconds": 0 }));
         assert_eq!(doomed.post(document, variables).await, None, "{fault}: it answered");
     } else {
         victim.is_due(app).await;
@@ -57,14 +57,14 @@ async fn killed_at(app: &TestApp, victim: &Victim, point: &str, options: &[&str]
 
 async fn every_point(app: TestApp) {
     let bystander = Bystander::new(&app).await;
-    let victim = Victim::new(&app, 300).await;
+    let victim = Victim::new(&app, 120).await;
     victim.is_due(&app).await;
     let calm = Gateway::start(&app, None);
     let uninterrupted = victim.is_gone(&app).await;
     drop(calm);
     let visited: BTreeSet<_> = POINTS.into_iter().filter(|point| !ELSEWHERE.contains(point)).collect();
     for point in visited.into_iter().chain(LATER) {
-        let victim = Victim::new(&app, 300).await;
+        let victim = Victim::new(&app, 120).await;
         assert_eq!(killed_at(&app, &victim, point, &[]).await, uninterrupted, "{point}");
     }
     bystander.has_not_noticed(&app).await;

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Nothing that is waited for takes longer, even on a machine that does much else.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A `serve` on the database and the objects of a test; killed when it is dropped.
 pub struct Gateway {
@@ -69,6 +69,15 @@ impl Gateway {
     /// What it has written to standard error.
     pub fn log(&self) -> String {
         self.log.lock().expect("the log").clone()
+    }
+
+    /// Waits until it has written something to standard error.
+    pub async fn says(&self, what: &str) {
+        let end = Instant::now() + DEADLINE;
+        while !self.log().contains(what) {
+            assert!(Instant::now() < end, "it does not say {what:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until its fault has killed it. One that lives on has not come to its point.

@@ -59,6 +59,8 @@ async fn each_state_allows_what_it_should() {
                 assert_eq!(deletion["status"], "CANCELED");
                 is_refused(&app, &deletion, "resume").await;
                 is_refused(&app, &deletion, "cancel").await;
+                let leases = "SELECT count(*) FROM gateway_leases WHERE name LIKE 'deletion %'";
+                assert_eq!(app.number(leases, []).await, 0, "what is over needs none");
                 assert_eq!(rows_of(&app, victim.id).await, victim.rows, "nothing was erased");
                 victim.is_due(&app).await;
             } else {
