@@ -127,7 +127,7 @@ impl App {
     pub fn router(self) -> Router {
         http::router(Endpoints {
             api: self.api(),
-            authenticator: Arc::new(self.authenticator),
+            authenticator: self.authenticator,
             database: self.database,
             metrics: self.metrics,
         })

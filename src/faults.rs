@@ -4,28 +4,49 @@
 //! process, as SIGKILL does, when it gets there the third time; `batch.erased=stop` lets it stand still
 //! until SIGCONT. A release build has none of this.
 
-/// Every point, in the order in which a deletion passes them.
-pub const POINTS: [&str; 20] = [
+/// Every point, in the order in which a deletion passes them: after each step, and between any two writes.
+pub const POINTS: [&str; 41] = [
+    "request.locked",
+    "request.marked",
+    "request.inserted",
+    "request.recorded",
+    "request.committed",
     "entry.locked",
     "entry.marked",
     "entry.recorded",
     "entry.committed",
     "turn.leased",
     "plan.counted",
+    "plan.recorded",
     "plan.adopted",
+    "ranges.recorded",
+    "ranges.committed",
     "batch.begun",
     "batch.erased",
+    "batch.counted",
     "batch.recorded",
     "batch.committed",
+    "step.recorded",
     "step.done",
     "objects.removed",
+    "objects.forgotten",
     "objects.recorded",
+    "objects.found",
+    "objects.purged",
     "objects.gone",
+    "phase.recorded",
+    "phase.committed",
     "closing.begun",
     "closing.swept",
     "closing.proven",
+    "closing.erased",
     "closing.recorded",
+    "closing.ended",
     "closing.committed",
+    "certificate.stored",
+    "certificate.recorded",
+    "obstacle.recorded",
+    "obstacle.committed",
 ];
 
 /// Does what the environment asks for at this point.

@@ -1,6 +1,9 @@
 //! Load over HTTP: connections that stay open, each asking again as soon as it is answered.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -50,10 +53,10 @@ pub async fn run(port: u16, connections: usize, lasting: Duration, requests: &[V
     let warm_up = (lasting / 4).min(Duration::from_secs(2));
     let start = Instant::now() + warm_up;
     let end = start + lasting;
+    let requests: Arc<[Vec<u8>]> = requests.into();
     let mut clients = JoinSet::new();
     for number in 0..connections {
-        let requests = requests.to_vec();
-        clients.spawn(client(port, requests, number as u64, start, end));
+        clients.spawn(client(port, requests.clone(), number as u64, start, end));
     }
     let mut latencies = Vec::new();
     while let Some(client) = clients.join_next().await {
@@ -65,7 +68,13 @@ pub async fn run(port: u16, connections: usize, lasting: Duration, requests: &[V
     Outcome { rate, latencies }
 }
 
-async fn client(port: u16, requests: Vec<Vec<u8>>, seed: u64, start: Instant, end: Instant) -> Vec<Duration> {
+async fn client(
+    port: u16,
+    requests: Arc<[Vec<u8>]>,
+    seed: u64,
+    start: Instant,
+    end: Instant,
+) -> Vec<Duration> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
     stream.set_nodelay(true).expect("a socket without delay");
     let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -88,8 +97,12 @@ async fn client(port: u16, requests: Vec<Vec<u8>>, seed: u64, start: Instant, en
     }
 }
 
-/// Reads one answer whole.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
+/// Reads one answer whole, head and body.
+///
+/// # Panics
+///
+/// When it is not 200, or has errors.
+pub async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) {
     buffer.clear();
     let mut wanted = None;
     loop {

@@ -1,6 +1,11 @@
 //! A JSON Web Key Set, from a file or an address, read again when a token names a key it lacks.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{
@@ -48,6 +53,8 @@ pub(super) struct KeySet {
     source: KeySetSource,
     clock: Clock,
     read: RwLock<(Vec<Jwk>, DateTime<Utc>)>,
+    /// How often the keys were replaced.
+    version: AtomicU64,
 }
 
 impl KeySet {
@@ -59,7 +66,12 @@ impl KeySet {
             return Err(KeyError::KeySet(reason.to_owned()));
         }
         let read = RwLock::new((keys, clock.now()));
-        Ok(Self { source, clock, read })
+        Ok(Self { source, clock, read, version: AtomicU64::new(0) })
+    }
+
+    /// How often the keys were replaced.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// The keys that may have signed a token with this key name and algorithm.
@@ -73,7 +85,10 @@ impl KeySet {
         if now - read.1 >= RELOAD_PAUSE {
             read.1 = now;
             match fetch(&self.source).await {
-                Ok(keys) => read.0 = keys,
+                Ok(keys) => {
+                    read.0 = keys;
+                    self.version.fetch_add(1, Ordering::Release);
+                }
                 Err(error) => tracing::warn!(%error, "keeping the key set as last read"),
             }
         }

@@ -1,6 +1,9 @@
 //! The keys a token may be signed with, and the check of its signature.
 
+use std::sync::Arc;
+
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use quick_cache::{Weighter, sync::Cache};
 use thiserror::Error;
 
 use super::{NotAuthentic, Viewer, key_set::KeySet, token::Received};
@@ -46,18 +49,45 @@ impl Keys {
     }
 }
 
+/// Bytes of all tokens remembered together.
+const CAPACITY: u64 = 1024 * 1024;
+/// Tokens that this has room for, about.
+const EXPECTED: usize = 4_000;
+
 /// Turns tokens into viewers.
 #[derive(Debug)]
 pub struct Authenticator {
     verifier: Verifier,
+    /// What was read in tokens whose signature was verified, under the number of the keys that did. Whether
+    /// they are still in time is looked at each time.
+    remembered: Cache<String, (u64, Arc<Received>), ByLength>,
     issuer: Option<String>,
     audience: Option<String>,
     clock: Clock,
 }
 
+#[derive(Clone, Debug)]
+struct ByLength;
+
+impl<V> Weighter<String, V> for ByLength {
+    fn weight(&self, token: &String, _: &V) -> u64 {
+        token.len() as u64
+    }
+}
+
 enum Verifier {
     Secrets(Vec<DecodingKey>),
     KeySet(KeySet),
+}
+
+impl Verifier {
+    /// Numbers the keys: with others it changes.
+    fn keys(&self) -> u64 {
+        match self {
+            Self::Secrets(_) => 0,
+            Self::KeySet(keys) => keys.version(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Verifier {
@@ -87,7 +117,8 @@ impl Authenticator {
             }
             Keys::KeySet(source) => Verifier::KeySet(KeySet::load(source, clock.clone()).await?),
         };
-        Ok(Self { verifier, issuer, audience, clock })
+        let remembered = Cache::with_weighter(EXPECTED, CAPACITY, ByLength);
+        Ok(Self { verifier, remembered, issuer, audience, clock })
     }
 
     /// The viewer behind the value of an `Authorization` header.
@@ -101,7 +132,17 @@ impl Authenticator {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(NotAuthentic::Missing);
         }
-        let claims = self.claims(token.trim()).await.ok_or(NotAuthentic::Invalid)?;
+        let token = token.trim();
+        // Asked for before the keys are: those read meanwhile may not have this token's among them any more.
+        let keys = self.verifier.keys();
+        let known = self.remembered.get(token).filter(|(verified_by, _)| *verified_by == keys);
+        let claims = if let Some((_, claims)) = known {
+            claims
+        } else {
+            let claims = Arc::new(self.claims(token).await.ok_or(NotAuthentic::Invalid)?);
+            self.remembered.insert(token.to_owned(), (keys, claims.clone()));
+            claims
+        };
         claims.viewer(self.clock.now())
     }
 

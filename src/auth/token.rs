@@ -73,7 +73,7 @@ pub(super) struct Received {
 
 impl Received {
     /// Who these claims make the holder at `now`.
-    pub(super) fn viewer(self, now: DateTime<Utc>) -> Result<Viewer, NotAuthentic> {
+    pub(super) fn viewer(&self, now: DateTime<Utc>) -> Result<Viewer, NotAuthentic> {
         let expires_at = instant(self.exp).ok_or(NotAuthentic::Invalid)?;
         if expires_at <= now {
             return Err(NotAuthentic::Expired);
@@ -90,7 +90,7 @@ impl Received {
             (RoleClaim::Tenant, Some(tenant)) => Role::Tenant(tenant),
             (RoleClaim::Tenant, None) => return Err(NotAuthentic::Invalid),
         };
-        Ok(Viewer { subject: self.sub, role, expires_at })
+        Ok(Viewer { subject: self.sub.clone(), role, expires_at })
     }
 }
 

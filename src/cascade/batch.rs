@@ -245,7 +245,8 @@ async fn count<C: ConnectionTrait>(
     let mut some =
         format!("SELECT 1 FROM {} WHERE {}", stretch.route.walked.quoted(), stretch.condition(&mut sql)?);
     if let Some(limit) = limit {
-        some += &format!(" LIMIT {}", sql.bind(limit.into()));
+        some += " LIMIT ";
+        some += &sql.bind(limit.into());
     }
     gone::number(connection, sql, &format!("SELECT count(*) AS n FROM ({some}) s")).await
 }

@@ -51,14 +51,10 @@ pub async fn crossings<C: ConnectionTrait>(
 
 /// Every such question. `ways` find the rows of each table, `claims` are all that could, and `unkept` are
 /// the keys that no way goes by.
-pub(super) fn all<'a>(
-    ways: &Ways,
-    claims: &Ways,
-    unkept: impl Iterator<Item = &'a ForeignKey> + Clone,
-) -> Vec<Doubt> {
+pub(super) fn all(ways: &Ways, claims: &Ways, unkept: &[&ForeignKey]) -> Vec<Doubt> {
     let of_table = |(table, claimed): (&TableName, &Vec<Way>)| {
         let mut all: BTreeSet<Way> = claimed.iter().cloned().collect();
-        let more = unkept.clone().filter(|key| key.child == *table && !carries_tenant(key, ways));
+        let more = unkept.iter().filter(|key| key.child == *table && !carries_tenant(key, ways));
         all.extend(more.map(|key| Way::Parent {
             columns: key.child_columns.clone(),
             parent: key.parent.clone(),

@@ -14,6 +14,8 @@ use crate::database;
 
 /// More of a tenant's rows in a table than these are estimated.
 const COUNTED: i64 = 100_000;
+/// The same for objects: their bytes are in no index.
+const OBJECTS_COUNTED: i64 = 20_000;
 /// Where SQLite looks how close to one another the keys are, and at how many rows each time.
 const LOOKS: u32 = 32;
 const LOOKED_AT: u64 = 500;
@@ -60,8 +62,8 @@ pub async fn estimate_objects<C: ConnectionTrait>(
 ) -> Result<Objects, database::Error> {
     let mut total = Objects { is_exact: true, ..Objects::default() };
     for step in plan.erasing().filter(|step| step.names_objects && step.readable) {
-        let counted = objects_of(connection, step, tenant, COUNTED + 1).await?;
-        if counted.count <= COUNTED {
+        let counted = objects_of(connection, step, tenant, OBJECTS_COUNTED + 1).await?;
+        if counted.count <= OBJECTS_COUNTED {
             total.count += counted.count;
             total.bytes += counted.bytes;
             continue;
@@ -70,6 +72,7 @@ pub async fn estimate_objects<C: ConnectionTrait>(
         let bytes = i128::from(counted.bytes) * i128::from(rows) / i128::from(counted.count);
         total.count += rows;
         total.bytes = total.bytes.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        // The sizes of the rest are taken to be like those of the first.
         total.is_exact = false;
     }
     Ok(total)

@@ -46,7 +46,8 @@ pub(super) fn plan(catalogue: &Catalogue, settings: &Settings) -> Plan {
         members.contains(&key.child)
             && (key.child == key.parent || order.broken.iter().any(|(broken, _)| broken.is(key)))
     });
-    let doubts = doubt::all(&ways, &claims, unkept);
+    gaps.extend(steps.iter().filter_map(|step| not_updatable(catalogue, step)));
+    let doubts = doubt::all(&ways, &claims, &unkept.collect::<Vec<_>>());
     Plan { steps, gaps, doubts }
 }
 
@@ -67,6 +68,22 @@ fn step(catalogue: &Catalogue, ways: &Ways, order: &Order, name: &TableName) -> 
         late: Vec::new(),
         table: name.clone(),
     }
+}
+
+/// What a step changes or holds, it needs a right to change.
+fn not_updatable(catalogue: &Catalogue, step: &Step) -> Option<Gap> {
+    let table = catalogue.table(&step.table)?;
+    let (is_granted, what) = match &step.kind {
+        StepKind::Break { column } => (
+            table.column(column).is_some_and(|column| column.is_updatable),
+            format!("UPDATE ({column}) on it"),
+        ),
+        StepKind::Erase if step.is_held() => {
+            (table.columns.iter().any(|column| column.is_updatable), "UPDATE on it".to_owned())
+        }
+        StepKind::Erase => return None,
+    };
+    (!is_granted).then(|| Gap::new(&step.table, None, GapKind::NotGranted(what)))
 }
 
 /// Every table from which foreign keys lead to `root`, over any path.

@@ -61,6 +61,11 @@ pub enum StepKind {
 }
 
 impl Step {
+    /// Whether rows have to be locked before they are deleted, because others could come to refer to them.
+    pub(super) fn is_held(&self) -> bool {
+        !self.late.is_empty() || !self.together.is_empty()
+    }
+
     /// A query for the tenant's rows, each once, with `more` columns (such as `, size_bytes`): by several ways
     /// one `OR` would read the whole table.
     pub(super) fn query(&self, more: &str) -> String {

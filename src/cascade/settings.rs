@@ -119,18 +119,12 @@ fn local(catalogue: &Catalogue, table: &TableName) -> TableName {
 fn words(text: &str) -> Option<Vec<String>> {
     let (mut words, mut rest) = (Vec::new(), text);
     loop {
-        let (word, after) = match rest.strip_prefix('"') {
-            Some(quoted) => {
-                let end = quoted.match_indices('"').map(|(at, _)| at).find(|at| {
-                    let is_inside = quoted[at + 1..].starts_with('"') || quoted[..*at].ends_with('"');
-                    !is_inside
-                })?;
-                (quoted[..end].replace("\"\"", "\""), &quoted[end + 1..])
-            }
-            None => {
-                let end = rest.find('.').unwrap_or(rest.len());
-                (rest[..end].to_owned(), &rest[end..])
-            }
+        let (word, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            let end = closing_quote(quoted)?;
+            (quoted[..end].replace("\"\"", "\""), &quoted[end + 1..])
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            (rest[..end].to_owned(), &rest[end..])
         };
         if word.is_empty() {
             return None;
@@ -141,6 +135,18 @@ fn words(text: &str) -> Option<Vec<String>> {
             None if after.is_empty() => return Some(words),
             None => return None,
         }
+    }
+}
+
+/// Where the name ends: at the first quote that is not doubled.
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + text[from..].find('"')?;
+        if !text[at + 1..].starts_with('"') {
+            return Some(at);
+        }
+        from = at + 2;
     }
 }
 

@@ -53,15 +53,15 @@ pub(super) async fn defer(transaction: &DatabaseTransaction) -> Result<(), datab
     Ok(())
 }
 
-/// Locks up to `limit` of the tenant's rows of a table, so that nothing can come to refer to them. SQLite
-/// has one writer anyway.
+/// Locks up to `limit` of the tenant's rows of a table that others could come to refer to. SQLite has one
+/// writer anyway.
 pub(super) async fn hold(
     transaction: &DatabaseTransaction,
     step: &Step,
     tenant: Uuid,
     limit: i64,
 ) -> Result<(), database::Error> {
-    if transaction.get_database_backend() == DbBackend::Sqlite {
+    if transaction.get_database_backend() == DbBackend::Sqlite || !step.is_held() {
         return Ok(());
     }
     for route in &step.routes {

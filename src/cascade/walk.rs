@@ -102,8 +102,8 @@ pub(super) async fn objects_of<C: ConnectionTrait>(
     let mut sql = sql_of(connection.get_database_backend(), tenant);
     let rows = step.query(", storage_key, size_bytes");
     let text = format!(
-        "SELECT count(storage_key) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes \
-         FROM (SELECT * FROM ({rows}) r LIMIT {}) s",
+        "SELECT count(*) AS n, cast(coalesce(sum(size_bytes), 0) AS bigint) AS bytes \
+         FROM (SELECT * FROM ({rows}) r WHERE storage_key IS NOT NULL LIMIT {}) s",
         sql.bind(limit.into())
     );
     let row = connection.query_one_raw(sql.statement(&text)).await?.ok_or_else(gone::no_row)?;

@@ -55,13 +55,18 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
             .await?;
     let listener = listen(options.listen).await?;
     let url = &options.database.database_url;
+    // Before anything is changed.
+    let cascade = options.erasure.cascade()?;
+    options.certificate.signer()?;
     let database = if options.no_migrate {
         let database = Database::open_existing(url).await?;
+        cascade.check(&database.connection).await?;
         database.check_servable().await?;
         database.write_ahead().await?;
         database
     } else {
         let database = Database::open(url).await?;
+        cascade.check(&database.connection).await?;
         let applied = database.migrate_up().await?;
         tracing::info!(applied, "the schema is up to date");
         database

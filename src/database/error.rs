@@ -28,6 +28,9 @@ pub enum Error {
     /// A row refers to one that is not there, or is referred to.
     #[error("a foreign key is in the way: {0}")]
     ForeignKey(String),
+    /// A table, or a column, is not there any more: what the statement was made from has changed.
+    #[error("a table has changed: {0}")]
+    Changed(String),
     /// Rows of this table refer to one another in a circle, so that none can be deleted first.
     #[error("rows of {0} refer to one another in a circle")]
     Circle(String),
@@ -40,6 +43,18 @@ pub enum Error {
 /// SQLSTATEs after which the same transaction may succeed: serialization failure, deadlock, lock
 /// not available, and a statement cancelled by its timeout.
 const CONTENTION: [&str; 4] = ["40001", "40P01", "55P03", "57014"];
+
+/// Classes 08 and 57P: the connection, or the server, is going away; 53: it is full; 25P03: the server has
+/// ended a transaction that stood still for too long, and the connection with it.
+fn is_going_away(code: &str) -> bool {
+    code == "25P03" || ["08", "57P", "53"].iter().any(|class| code.starts_with(class))
+}
+
+/// SQLSTATEs for a table, a column or a schema that is not there; and what has no code of its own.
+fn has_changed(code: Option<&str>, text: &str) -> bool {
+    let told = ["no such table", "no such column", "could not open relation", "cached plan must not change"];
+    matches!(code, Some("42P01" | "42703" | "3F000")) || told.iter().any(|told| text.contains(told))
+}
 
 impl Error {
     /// Any fault while connecting means that the database cannot be reached.
@@ -59,10 +74,8 @@ impl Error {
                 _ if fault.is_foreign_key_violation() => Self::ForeignKey(text),
                 Some("22003") => Self::OutOfRange(text),
                 Some("42501") => Self::Denied(text),
-                // Classes 08 and 57P: the connection, or the server, is going away; 53: it is full.
-                Some(code) if code.starts_with("08") || code.starts_with("57P") || code.starts_with("53") => {
-                    Self::Unavailable(text)
-                }
+                _ if has_changed(fault.code().as_deref(), &text) => Self::Changed(text),
+                Some(code) if is_going_away(code) => Self::Unavailable(text),
                 // SQLite's SQLITE_BUSY and SQLITE_LOCKED, with whatever detail is in the high byte.
                 Some(code)
                     if code.parse::<u32>().is_ok_and(|n| matches!(n & 0xff, 5 | 6)) && code.len() < 5 =>

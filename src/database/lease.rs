@@ -71,7 +71,23 @@ impl Lease {
         Ok(transaction.query_one_raw(sql.statement(&text)).await?.is_some())
     }
 
-    /// Ends it. Returns whether it was still this process's. In a transaction, nobody else has taken it
+    /// Gives it back before it runs out. Its row stays: a token that counted from 1 again would be one that
+    /// somebody still believes to hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; then it runs out by itself.
+    pub async fn give_back<C: ConnectionTrait>(&self, connection: &C) -> Result<(), Error> {
+        let mut sql = Sql::new(connection.get_database_backend());
+        let (name, token) = (sql.bind(self.name.as_str().into()), sql.bind(self.token.into()));
+        let past = sql.bind_instant(DateTime::UNIX_EPOCH);
+        let text =
+            format!("UPDATE gateway_leases SET expires_at = {past} WHERE name = {name} AND token = {token}");
+        connection.execute_raw(sql.statement(&text)).await?;
+        Ok(())
+    }
+
+    /// Ends it for good: the work is done, and nobody takes it again. Returns whether it was still this process's. In a transaction, nobody else has taken it
     /// when that commits.
     ///
     /// # Errors

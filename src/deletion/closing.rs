@@ -1,6 +1,7 @@
 //! The end of a deletion: one short transaction that proves that nothing is left, and says so for ever.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -45,6 +46,7 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
     cascade::remaining(&snapshot, &plan, tenant, STRAGGLERS).await?;
     snapshot.commit().await?;
 
+    let begun = Instant::now();
     let transaction = begin(erasure).await?;
     faults::point("closing.begun");
     let plan = erasure.entry.settled_plan(&transaction, tenant).await?;
@@ -76,14 +78,17 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
     {
         journal::erased(&transaction, id, &root.table, 1).await?;
     }
+    faults::point("closing.erased");
     record(erasure, &transaction).await?;
     faults::point("closing.recorded");
     // Nobody else has taken over, and nobody need any more.
     if !erasure.lease.end(&transaction).await? {
         return Err(Obstacle::LeaseLost);
     }
+    faults::point("closing.ended");
     transaction.commit().await?;
     faults::point("closing.committed");
+    tracing::debug!(deletion = %id, micros = begun.elapsed().as_micros(), "the closing transaction was committed");
     erasure.tools.metrics.ended.inc();
     Ok(Closing::Closed)
 }
@@ -159,7 +164,7 @@ impl From<DbErr> for Unstored {
     }
 }
 
-/// Writes certificates to object storage that are not there yet.
+/// Writes certificates to object storage that are not there yet. One that cannot be written keeps no other.
 pub(super) async fn store_certificates(tools: &Tools) -> Result<(), Unstored> {
     let connection = &tools.database.connection;
     let text = format!(
@@ -168,19 +173,30 @@ pub(super) async fn store_certificates(tools: &Tools) -> Result<(), Unstored> {
     );
     let unstored =
         connection.query_all_raw(Sql::new(connection.get_database_backend()).statement(&text)).await?;
+    let mut outcome = Ok(());
     for row in unstored {
-        let (id, tenant): (Uuid, Uuid) = (row.try_get_by("id")?, row.try_get_by("tenant_id")?);
-        let certificate = Certificate {
-            document: row.try_get_by("certificate")?,
-            sha256: row.try_get_by("certificate_sha256")?,
-            signature: row.try_get_by("certificate_signature")?,
-            key_id: row.try_get_by("certificate_key_id")?,
-        };
-        let public_key = tools.signer.as_deref().map(certificate::Signer::public_key);
-        let file = certificate.to_file(public_key.as_ref());
-        tools.storage.put(&certificate::storage_key(tenant, id), file.into_bytes()).await?;
-        let stored = Change::new(connection).at("certificate_stored_at", tools.clock.now());
-        stored.apply(connection, id, &[Status::Deleted]).await?;
+        if let Err(error) = store_certificate(tools, &row).await {
+            outcome = Err(error);
+        }
     }
+    outcome
+}
+
+async fn store_certificate(tools: &Tools, row: &QueryResult) -> Result<(), Unstored> {
+    let (id, tenant): (Uuid, Uuid) = (row.try_get_by("id")?, row.try_get_by("tenant_id")?);
+    let certificate = Certificate {
+        document: row.try_get_by("certificate")?,
+        sha256: row.try_get_by("certificate_sha256")?,
+        signature: row.try_get_by("certificate_signature")?,
+        key_id: row.try_get_by("certificate_key_id")?,
+    };
+    let public_key = tools.signer.as_deref().map(certificate::Signer::public_key);
+    let file = certificate.to_file(public_key.as_ref());
+    tools.storage.put(&certificate::storage_key(tenant, id), file.into_bytes()).await?;
+    faults::point("certificate.stored");
+    let connection = &tools.database.connection;
+    let stored = Change::new(connection).at("certificate_stored_at", tools.clock.now());
+    stored.apply(connection, id, &[Status::Deleted]).await?;
+    faults::point("certificate.recorded");
     Ok(())
 }

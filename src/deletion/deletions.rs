@@ -21,7 +21,7 @@ use crate::{
     cascade,
     clock::Clock,
     database::{self, Database, Sql},
-    usage,
+    faults, usage,
 };
 
 /// A request waits so long for its deletion to end: what is small is gone when it is answered.
@@ -133,7 +133,7 @@ impl Deletions {
             return Ok(deletion);
         }
         let newest = store::newest_of(&transaction, &[request.tenant]).await?.pop();
-        let open = newest.clone().filter(|deletion| Status::OPEN.contains(&deletion.status));
+        let open = newest.filter(|deletion| Status::OPEN.contains(&deletion.status));
         let grace = request.grace_seconds.map_or(self.grace, |seconds| TimeDelta::seconds(seconds.into()));
         let is_immediate = grace <= TimeDelta::zero();
         let name = if open.is_some() {
@@ -148,9 +148,14 @@ impl Deletions {
                 return Err(Refusal::ConfirmationMismatch.into());
             }
             (_, Some(open)) => return Ok(open),
-            (None, None) => return newest.ok_or(Refusal::TenantNotFound.into()),
+            (None, None) => {
+                // Read again: it may have ended while the lock was waited for.
+                let newest = store::newest_of(&transaction, &[request.tenant]).await?.pop();
+                return newest.ok_or(Refusal::TenantNotFound.into());
+            }
             (Some(_), None) => {}
         }
+        faults::point("request.locked");
         let plan = self.entry.settled_plan(&transaction, request.tenant).await?;
         if request.plan_digest.as_ref().is_some_and(|seen| *seen != plan.digest()) {
             return Err(Refusal::PlanChanged.into());
@@ -164,8 +169,11 @@ impl Deletions {
         } else {
             None
         };
+        faults::point("request.marked");
         self.write_down(&transaction, request, &deletion, usage.as_ref()).await?;
+        faults::point("request.recorded");
         transaction.commit().await.map_err(database::Error::from)?;
+        faults::point("request.committed");
         tracing::info!(
             tenant = %request.tenant, deletion = %deletion.id, status = deletion.status.word(), "asked to erase a tenant"
         );
@@ -186,6 +194,7 @@ impl Deletions {
             input_digest: request.idempotency_key.as_ref().map(|_| digest.as_str()),
         };
         journal::insert(transaction, &new).await?;
+        faults::point("request.inserted");
         if let Some(started_at) = deletion.started_at {
             begun(transaction, deletion.id, started_at, usage, &[Status::Erasing]).await?;
         }

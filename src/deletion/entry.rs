@@ -199,7 +199,7 @@ impl Patience {
         use database::Error as Cause;
         self.attempts += 1;
         match outcome {
-            Err(Error::Database(Cause::Contention(_) | Cause::Duplicate(_)))
+            Err(Error::Database(Cause::Contention(_) | Cause::Duplicate(_) | Cause::Changed(_)))
                 if self.attempts < ATTEMPTS && self.begun.elapsed() < PATIENCE =>
             {
                 tokio::time::sleep(BACKOFF * (1 << (self.attempts - 1))).await;

@@ -217,7 +217,9 @@ impl<'a> Erasure<'a> {
     async fn has_become(&mut self, transaction: DatabaseTransaction, status: Status) -> Result<(), Obstacle> {
         // The change has cleared what was in the way.
         self.is_hindered.store(false, Ordering::Relaxed);
+        faults::point("phase.recorded");
         self.commit(transaction).await?;
+        faults::point("phase.committed");
         (self.deletion.status, self.deletion.block) = (status, None);
         Ok(())
     }
@@ -284,6 +286,7 @@ impl<'a> Erasure<'a> {
         faults::point("plan.counted");
         let transaction = self.begin().await?;
         journal::adopt(&transaction, id, &plan, &counted).await?;
+        faults::point("plan.recorded");
         Change::new(&transaction)
             .set("plan_digest", digest.as_str())
             .set("steps_done", 0)

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sea_orm::{ConnectionTrait, DbErr};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{
@@ -20,8 +20,11 @@ use crate::{
 
 /// Objects of one round: as many as S3 removes with one request.
 const BULK: usize = 1_000;
-/// Between two looks for objects of rows that are being erased.
+/// Between two looks through the outbox while rows are erased.
 const PAUSE: Duration = Duration::from_millis(20);
+/// A look passes by what was there before, which costs the more the more that was: it rests so many times as
+/// long as it read.
+const REST: u32 = 3;
 
 /// Everything that the platform keeps for a tenant lies under it.
 pub(super) fn prefix(tenant: Uuid) -> String {
@@ -32,22 +35,30 @@ pub(super) fn prefix(tenant: Uuid) -> String {
 pub(super) async fn remove(erasure: &Erasure<'_>, rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
     let mut after = None;
     let mut failed = None;
+    let mut read = Duration::ZERO;
     loop {
         let state = *rows.borrow();
         if state == Rows::Paused {
             return failed.map_or(Ok(()), Err);
         }
+        let begun = Instant::now();
         let found = outbox(erasure, after.as_deref()).await?;
+        read += begun.elapsed();
         match found.last() {
             Some((last, _)) => after = Some(last.clone()),
             None if failed.is_some() => return failed.map_or(Ok(()), Err),
+            None if after.is_none() && state == Rows::Gone => break,
             // From the beginning again: keys come in any order.
-            None if after.is_some() => after = None,
-            None if state == Rows::Gone => break,
-            None => tokio::time::sleep(PAUSE).await,
+            None => {
+                after = None;
+                if state == Rows::Going {
+                    tokio::time::sleep(PAUSE.max(read * REST)).await;
+                }
+                read = Duration::ZERO;
+            }
         }
         if !found.is_empty() {
-            failed = round(erasure, found).await?.or(failed);
+            failed = round(erasure, found, Origin::Rows).await?.or(failed);
         }
     }
     empty_prefix(erasure).await?;
@@ -55,13 +66,24 @@ pub(super) async fn remove(erasure: &Erasure<'_>, rows: watch::Receiver<Rows>) -
     Ok(())
 }
 
+/// Who says that there are objects of these keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Rows,
+    Listing,
+}
+
 /// Removes some objects of the outbox. Returns why the last of those stays that could not be removed.
-async fn round(erasure: &Erasure<'_>, found: Vec<(String, i64)>) -> Result<Option<Obstacle>, Obstacle> {
+async fn round(
+    erasure: &Erasure<'_>,
+    found: Vec<(String, i64)>,
+    origin: Origin,
+) -> Result<Option<Obstacle>, Obstacle> {
     let keys: Vec<_> = found.iter().map(|(key, _)| key.clone()).collect();
     let mut failed = None;
     let mut kept = HashSet::new();
     for (key, error) in erasure.tools.storage.remove(&keys).await? {
-        if matches!(error, storage::Error::Key { .. }) {
+        if origin == Origin::Rows && matches!(error, storage::Error::Key { .. }) {
             tracing::warn!(%error, "an erased row named no object; there is nothing to remove");
         } else {
             kept.insert(key);
@@ -79,13 +101,15 @@ async fn round(erasure: &Erasure<'_>, found: Vec<(String, i64)>) -> Result<Optio
     let text =
         format!("DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key {these}");
     let removed = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
+    faults::point("objects.forgotten");
     count(erasure, &transaction, i64::try_from(removed).unwrap_or(i64::MAX), bytes).await?;
     erasure.commit(transaction).await?;
     faults::point("objects.recorded");
     Ok(failed)
 }
 
-/// Removes what no row named: objects under the tenant's prefix, older versions, unfinished uploads.
+/// Removes what no row named: objects under the tenant's prefix, older versions, unfinished uploads. An object
+/// that is found is written down before it is removed, so that it is counted, whoever comes to do that.
 async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
     let (storage, prefix) = (&erasure.tools.storage, prefix(erasure.deletion.tenant));
     loop {
@@ -93,16 +117,18 @@ async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
         if found.is_empty() {
             break;
         }
-        let keys: Vec<_> = found.iter().map(|(key, _)| key.clone()).collect();
-        if let Some((_, error)) = storage.remove(&keys).await?.into_iter().next() {
-            return Err(error.into());
-        }
-        let bytes = found.iter().map(|(_, bytes)| i64::try_from(*bytes).unwrap_or(i64::MAX)).sum();
+        let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let found: Vec<_> = found.into_iter().map(|(key, bytes)| (key, size(bytes))).collect();
         let transaction = erasure.begin().await?;
-        count(erasure, &transaction, i64::try_from(found.len()).unwrap_or(i64::MAX), bytes).await?;
+        write_down(erasure.id(), &transaction, &found).await?;
         erasure.commit(transaction).await?;
+        faults::point("objects.found");
+        if let Some(obstacle) = round(erasure, found, Origin::Listing).await? {
+            return Err(obstacle);
+        }
     }
     let hidden = storage.purge_hidden(&prefix).await?;
+    faults::point("objects.purged");
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let transaction = erasure.begin().await?;
     Change::new(&transaction)
@@ -111,6 +137,28 @@ async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
         .apply(&transaction, erasure.id(), &Status::OPEN)
         .await?;
     erasure.commit(transaction).await
+}
+
+async fn write_down<C: ConnectionTrait>(
+    deletion: Uuid,
+    transaction: &C,
+    objects: &[(String, i64)],
+) -> Result<(), database::Error> {
+    let mut sql = Sql::new(transaction.get_database_backend());
+    let id = sql.bind(deletion.into());
+    let rows: Vec<_> = objects
+        .iter()
+        .map(|(key, bytes)| {
+            format!("({id}, {}, {})", sql.bind(key.as_str().into()), sql.bind((*bytes).into()))
+        })
+        .collect();
+    let text = format!(
+        "INSERT INTO tenant_deletion_objects (deletion_id, storage_key, size_bytes) VALUES {} \
+         ON CONFLICT DO NOTHING",
+        rows.join(", ")
+    );
+    transaction.execute_raw(sql.statement(&text)).await?;
+    Ok(())
 }
 
 async fn count<C: ConnectionTrait>(

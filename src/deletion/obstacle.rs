@@ -21,6 +21,12 @@ pub(super) enum Obstacle {
          are then, and the log names the foreign key"
     )]
     ForeignKey(String),
+    /// A table is not as it was when the plan was made.
+    #[error(
+        "a table changed while rows were erased; it is tried again with the tables as they are then, and the log \
+         names it"
+    )]
+    Changed(String),
     /// Rows of one table refer to one another in a circle.
     #[error("rows of {0} refer to one another in a circle; set one of their references to NULL")]
     Circle(String),
@@ -60,14 +66,19 @@ impl Obstacle {
             Self::Circle(_) => BlockCode::ForeignKeyCycle,
             Self::RowsRemain(_) | Self::ForeignKey(_) => BlockCode::RowsRemain,
             Self::Storage(_) => BlockCode::StorageFailed,
-            Self::LeaseLost | Self::Database(_) | Self::Fault(_) => BlockCode::Internal,
+            Self::LeaseLost | Self::Database(_) | Self::Changed(_) | Self::Fault(_) => BlockCode::Internal,
         }
     }
 
     /// Whether it may go away by itself.
     pub(super) fn is_passing(&self) -> bool {
         match self {
-            Self::LeaseLost | Self::Database(_) | Self::ForeignKey(_) | Self::Flooded | Self::Held => true,
+            Self::LeaseLost
+            | Self::Database(_)
+            | Self::ForeignKey(_)
+            | Self::Changed(_)
+            | Self::Flooded
+            | Self::Held => true,
             Self::Refused(refusal) => matches!(refusal, Refusal::Busy),
             Self::Storage(error) => error.is_passing(),
             Self::Circle(_) | Self::Denied(_) | Self::Fault(_) | Self::RowsRemain(_) => false,
@@ -83,6 +94,7 @@ impl From<database::Error> for Obstacle {
             Cause::Unavailable(_) | Cause::Contention(_) | Cause::Duplicate(_) => Self::Database(error),
             Cause::ForeignKey(reason) => Self::ForeignKey(reason),
             Cause::Denied(reason) => Self::Denied(reason),
+            Cause::Changed(reason) => Self::Changed(reason),
             Cause::Circle(table) => Self::Circle(table),
             Cause::Address | Cause::OutOfRange(_) | Cause::Refused(_) => Self::Fault(error),
         }

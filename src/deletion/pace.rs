@@ -66,6 +66,12 @@ impl Size {
         Self { target: limits.batch_time.as_secs_f64(), state: Mutex::new(state) }
     }
 
+    /// Another table comes, whose rows may take many times as long: batches begin small again.
+    pub(super) fn restart(&self) {
+        let mut state = self.state();
+        *state = SizeState { rows: state.rows.min(FIRST), fastest: f64::INFINITY };
+    }
+
     /// Rows of the next batch.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within ROWS")]
     pub(super) fn rows(&self) -> u64 {
@@ -120,8 +126,10 @@ pub(super) struct Traffic {
 struct Seen {
     company: Company,
     at: Instant,
-    /// Transactions of everybody, and those of this process's deletions among them.
+    /// Transactions of everybody, and of this process's deletions among them.
     counts: Option<(i64, u64)>,
+    /// How many fewer there were of everybody than of these, in the last look: a server counts late.
+    late: i64,
 }
 
 const LOOK: &str = "
@@ -134,7 +142,7 @@ impl Traffic {
     pub(super) fn new(database: Database, limits: Limits) -> Self {
         // SQLite has one writer.
         let lanes = if database.backend() == DbBackend::Sqlite { 1 } else { limits.lanes.max(1) };
-        let seen = Seen { company: Company::Alone, at: Instant::now(), counts: None };
+        let seen = Seen { company: Company::Alone, at: Instant::now(), counts: None, late: 0 };
         Self {
             database,
             limits: Limits { lanes, ..limits },
@@ -160,7 +168,7 @@ impl Traffic {
         self.places.acquire_many(u32::try_from(places).unwrap_or(1)).await.ok()
     }
 
-    /// One transaction of a deletion is done.
+    /// One transaction of a deletion was committed.
     pub(super) fn done(&self) {
         self.committed.fetch_add(1, Ordering::Relaxed);
     }
@@ -181,7 +189,9 @@ impl Traffic {
             (row.try_get_by("lag_seconds")?, row.try_get_by("lag_bytes")?);
         let own = self.committed.load(Ordering::Relaxed);
         let mut seen = self.seen();
-        let rate = seen.counts.map_or(0.0, |counts| rate(counts, (transactions, own), seen.at.elapsed()));
+        let others = seen.counts.map_or(0, |counts| others(counts, (transactions, own)));
+        #[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
+        let rate = (others - seen.late).max(0) as f64 / seen.at.elapsed().as_secs_f64().max(0.001);
         seen.company = match self.limits.max_replica_lag {
             Some(limit) if lag.unwrap_or(0.0) > limit.as_secs_f64() || behind.unwrap_or(0) > LAG_BYTES => {
                 let (seconds, bytes) = (lag.unwrap_or(0.0), behind.unwrap_or(0));
@@ -192,7 +202,7 @@ impl Traffic {
             _ if rate > OTHERS => Company::Others,
             _ => Company::Alone,
         };
-        (seen.at, seen.counts) = (Instant::now(), Some((transactions, own)));
+        (seen.at, seen.counts, seen.late) = (Instant::now(), Some((transactions, own)), (-others).max(0));
         Ok(())
     }
 
@@ -201,12 +211,10 @@ impl Traffic {
     }
 }
 
-/// Transactions a second that are not of this process's deletions.
-#[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
-fn rate(before: (i64, u64), now: (i64, u64), time: Duration) -> f64 {
-    let all = (now.0 - before.0) as f64;
-    let own = now.1.saturating_sub(before.1) as f64;
-    (all - own).max(0.0) / time.as_secs_f64().max(0.001)
+/// Transactions between two looks that are not of this process's deletions. Below 0 where the server has
+/// not counted these yet.
+fn others(before: (i64, u64), now: (i64, u64)) -> i64 {
+    now.0 - before.0 - i64::try_from(now.1.saturating_sub(before.1)).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -242,7 +250,7 @@ mod tests {
 
     #[test]
     fn own_batches_are_no_company() {
-        assert!(rate((100, 10), (200, 110), Duration::from_secs(1)) < 1.0);
-        assert!(rate((100, 10), (300, 110), Duration::from_secs(1)) > 99.0);
+        assert_eq!(others((100, 10), (200, 110)), 0);
+        assert_eq!(others((100, 10), (300, 110)), 100);
     }
 }

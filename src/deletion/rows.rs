@@ -44,10 +44,13 @@ pub(super) async fn erase(
             let transaction = erasure.begin().await?;
             for (lane, range) in &ranges {
                 journal::advance(&transaction, id, step, *lane, Some(range)).await?;
+                faults::point("ranges.recorded");
             }
             erasure.commit(transaction).await?;
+            faults::point("ranges.committed");
         }
     }
+    erasure.size.restart();
     let lanes = ranges.into_iter().map(|(lane, range)| lane_of(erasure, plan, step, lane, range, turn));
     if try_join_all(lanes).await?.contains(&Rows::Paused) {
         return Ok(Rows::Paused);
@@ -55,6 +58,7 @@ pub(super) async fn erase(
     let transaction = erasure.begin().await?;
     let done = i32::try_from(step + 1).unwrap_or(i32::MAX);
     Change::new(&transaction).set("steps_done", done).apply(&transaction, id, &Status::OPEN).await?;
+    faults::point("step.recorded");
     erasure.commit(transaction).await?;
     faults::point("step.done");
     Ok(Rows::Gone)
@@ -76,25 +80,27 @@ async fn lane_of(
         }
         wait_for_replicas(erasure).await?;
         let place = erasure.traffic.place().await;
-        let (rows, begun) = (erasure.size.rows(), Instant::now());
-        match batch(erasure, plan, step, lane, &range, rows).await {
+        let (wanted, begun) = (erasure.size.rows(), Instant::now());
+        match batch(erasure, plan, step, lane, &range, wanted).await {
             Ok(batch) => {
                 let time = begun.elapsed();
                 erasure.tools.metrics.batch(batch.rows, time);
+                let (table, rows, micros) = (&plan.steps[step].table, batch.rows, time.as_micros());
+                tracing::debug!(deletion = %erasure.id(), %table, rows, micros, "a batch was committed");
                 tries = 0;
                 if let Err(error) = erasure.tools.database.checkpoint().await {
                     tracing::debug!(%error, "the log was not copied; the next batch tries again");
                 }
                 let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
                 range = rest;
-                let is_slowed = erasure.size.took(rows, time);
+                let is_slowed = erasure.size.took(wanted, time);
                 if is_slowed || erasure.traffic.company() == Company::Others {
                     // With the place in hand, so that no other batch begins.
                     tokio::time::sleep(time).await;
                 }
             }
             Err(Obstacle::Database(error @ database::Error::Contention(_))) if tries < TRIES => {
-                tracing::debug!(%error, rows, "a batch was given up and is tried again");
+                tracing::debug!(%error, rows = wanted, "a batch was given up and is tried again");
                 drop(place);
                 erasure.size.shrink();
                 tokio::time::sleep(BACKOFF * (1 << tries)).await;
@@ -122,6 +128,7 @@ async fn batch(
     for (table, rows) in &batch.others {
         journal::erased(&transaction, id, table, *rows).await?;
     }
+    faults::point("batch.counted");
     journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
     if batch.rows > 0 {
         erasure.progress(&transaction).await?;

@@ -11,6 +11,7 @@ use std::{
 
 use chrono::TimeDelta;
 use tokio::{
+    sync::Notify,
     task::{Id, JoinSet},
     time::{Instant, MissedTickBehavior},
 };
@@ -81,6 +82,8 @@ pub struct Worker {
     tools: Tools,
     traffic: Arc<Traffic>,
     bell: Bell,
+    /// A certificate waits to be stored.
+    certified: Notify,
     holder: Uuid,
 }
 
@@ -89,21 +92,27 @@ impl Worker {
     #[must_use]
     pub fn new(tools: Tools, bell: Bell) -> Self {
         let traffic = Arc::new(Traffic::new(tools.database.clone(), tools.limits));
-        Self { tools, traffic, bell, holder: Uuid::new_v4() }
+        Self { tools, traffic, bell, certified: Notify::new(), holder: Uuid::new_v4() }
     }
 
     /// Works until `shutdown`. A batch that is under way then is rolled back, and done again by whoever
     /// comes next.
     pub async fn run(self, shutdown: CancellationToken) {
         let worker = Arc::new(self);
+        // Beside the turns: storage that is slow to take certificates holds up nobody.
+        let beside = async { tokio::join!(worker.look_around(), worker.store_certificates()) };
+        tokio::join!(worker.take_turns(&shutdown), shutdown.run_until_cancelled(beside));
+    }
+
+    async fn take_turns(self: &Arc<Self>, shutdown: &CancellationToken) {
         let mut turns = Turns::default();
         let mut ticks = tokio::time::interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                () = worker.bell.asked.notified() => {}
-                _ = ticks.tick() => worker.look_around().await,
+                () = self.bell.asked.notified() => {}
+                _ = ticks.tick() => {}
                 Some(ended) = turns.tasks.join_next_with_id() => {
                     turns.over(match ended {
                         Ok((task, ())) => task,
@@ -112,21 +121,34 @@ impl Worker {
                             error.id()
                         }
                     });
-                    worker.bell.ended.notify_waiters();
+                    self.bell.ended.notify_waiters();
                 }
             }
-            if let Err(error) = worker.begin_turns(&mut turns, &shutdown).await {
+            if let Err(error) = self.begin_turns(&mut turns, shutdown).await {
                 tracing::warn!(%error, "could not look for deletions; trying again");
             }
         }
         while turns.tasks.join_next().await.is_some() {}
     }
 
+    /// Looks who else uses the database, for ever.
     async fn look_around(&self) {
-        if let Err(error) = self.traffic.look().await {
-            tracing::debug!(%error, "could not see who else is at work");
+        loop {
+            if let Err(error) = self.traffic.look().await {
+                tracing::debug!(%error, "could not see who else is at work");
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        self.store_certificates().await;
+    }
+
+    /// Writes the certificates of ended deletions to object storage, those that are not there yet, for ever.
+    async fn store_certificates(&self) {
+        loop {
+            if let Err(error) = super::closing::store_certificates(&self.tools).await {
+                tracing::warn!(%error, "a certificate could not be written to object storage; trying again");
+            }
+            let _ = tokio::time::timeout(LOOK, self.certified.notified()).await;
+        }
     }
 
     /// Begins a turn of each deletion that is due, as far as there are places.
@@ -171,18 +193,16 @@ impl Worker {
         match outcome {
             Some(Ok(Outcome::Ended)) => {
                 tracing::info!(deletion = %id, "a deletion has ended");
-                self.store_certificates().await;
+                self.certified.notify_one();
             }
-            // Nobody need wait until it runs out.
-            Some(Ok(Outcome::Paused)) | None => self.give_back(&lease).await,
+            Some(Ok(Outcome::Paused)) | None => {}
             Some(Err(Obstacle::LeaseLost)) => {
-                tracing::info!(deletion = %id, "another process has taken over")
+                tracing::info!(deletion = %id, "another process has taken over");
             }
-            Some(Err(obstacle)) => {
-                self.hinder(id, &lease, obstacle).await;
-                self.give_back(&lease).await;
-            }
+            Some(Err(obstacle)) => self.hinder(id, &lease, obstacle).await,
         }
+        // Nobody need wait until it runs out.
+        self.give_back(&lease).await;
     }
 
     async fn work(&self, id: Uuid, lease: &Lease, turn: &Turn) -> Result<Outcome, Obstacle> {
@@ -200,7 +220,7 @@ impl Worker {
     }
 
     async fn give_back(&self, lease: &Lease) {
-        if let Err(error) = lease.end(&self.tools.database.connection).await {
+        if let Err(error) = lease.give_back(&self.tools.database.connection).await {
             tracing::debug!(%error, "a lease was not given back; it runs out by itself");
         }
     }
@@ -230,17 +250,13 @@ impl Worker {
                 let is_stopped = !obstacle.is_passing() || attempts >= PATIENCE;
                 journal::hinder(&transaction, &deletion, &block, is_stopped, retry_at).await?;
             }
-            Ok::<_, database::Error>(transaction.commit().await?)
+            faults::point("obstacle.recorded");
+            transaction.commit().await?;
+            faults::point("obstacle.committed");
+            Ok::<_, database::Error>(())
         };
         if let Err(error) = written.await {
             tracing::warn!(deletion = %id, %error, "the obstacle could not be written down");
-        }
-    }
-
-    /// Writes the certificates of ended deletions to object storage, those that are not there yet.
-    async fn store_certificates(&self) {
-        if let Err(error) = super::closing::store_certificates(&self.tools).await {
-            tracing::warn!(%error, "a certificate could not be written to object storage; trying again");
         }
     }
 }

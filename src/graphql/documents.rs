@@ -1,10 +1,16 @@
 //! Remembers parsed documents: clients send the same few again and again.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_graphql::{
-    Value,
-    parser::{self, types::ExecutableDocument},
+    Name, Value, Variables,
+    parser::{
+        self,
+        types::{BaseType, ExecutableDocument, VariableDefinition},
+    },
 };
 use quick_cache::{Weighter, sync::Cache};
 
@@ -21,8 +27,35 @@ pub(super) struct Documents(Cache<String, Arc<Document>, ByLength>);
 /// A parsed document.
 pub(super) struct Document {
     pub(super) parsed: ExecutableDocument,
+    /// Whether it has passed validation.
+    passed: AtomicBool,
+    /// Its variables, where validation looks at them no further than [`Self::is_valid`] does.
+    plain: Option<Vec<Plain>>,
     /// The order of its answer's fields, where it has one operation only.
     order: OnceLock<Order>,
+}
+
+/// A variable that takes any text.
+struct Plain {
+    name: Name,
+    nullable: bool,
+}
+
+impl Plain {
+    fn of(variable: &VariableDefinition) -> Option<Self> {
+        let kind = &variable.var_type.node;
+        let is_text = matches!(&kind.base, BaseType::Named(name) if name == "ID" || name == "String");
+        (is_text && variable.default_value.is_none())
+            .then(|| Self { name: variable.name.node.clone(), nullable: kind.nullable })
+    }
+
+    fn takes(&self, variables: &Variables) -> bool {
+        match variables.get(&self.name) {
+            Some(Value::String(_)) => true,
+            Some(Value::Null) => self.nullable,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -47,13 +80,36 @@ impl Documents {
             return Ok(document);
         }
         let parsed = parser::parse_query(text)?;
-        let document = Arc::new(Document { parsed, order: OnceLock::new() });
+        let document = Arc::new(Document::new(parsed));
         self.0.insert(text.to_owned(), document.clone());
         Ok(document)
     }
 }
 
 impl Document {
+    fn new(parsed: ExecutableDocument) -> Self {
+        let mut operations = parsed.operations.iter();
+        let plain = match (operations.next(), operations.next()) {
+            (Some((_, only)), None) => {
+                only.node.variable_definitions.iter().map(|variable| Plain::of(&variable.node)).collect()
+            }
+            _ => None,
+        };
+        Self { parsed, passed: AtomicBool::new(false), plain, order: OnceLock::new() }
+    }
+
+    /// Notes that validation has passed it.
+    pub(super) fn pass(&self) {
+        self.passed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether validation would surely pass it with these variables, as it has done before. They matter to
+    /// it only by the types of values.
+    pub(super) fn is_valid(&self, variables: &Variables) -> bool {
+        self.passed.load(Ordering::Relaxed)
+            && self.plain.as_ref().is_some_and(|plain| plain.iter().all(|each| each.takes(variables)))
+    }
+
     /// Puts the fields of an answer into the order in which `operation` selects them.
     pub(super) fn sort(&self, answer: &mut Value, operation: Option<&str>) {
         // Without data it may not have passed validation.

@@ -118,6 +118,7 @@ impl From<&database::Error> for Fault {
             | database::Error::Denied(_)
             | database::Error::ForeignKey(_)
             | database::Error::Circle(_)
+            | database::Error::Changed(_)
             | database::Error::Refused(_) => Self::internal(error),
         }
     }

@@ -1,7 +1,10 @@
 //! What a request asks for piece by piece is gathered twice: within the request by its own loaders,
 //! which live as long as it does, and then with other requests by [`Batchers`].
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use dataloader::{BatchFn, non_cached::Loader};
 use uuid::Uuid;
@@ -50,8 +53,13 @@ impl Batchers {
     }
 }
 
-/// One request's loader for one source.
-struct Own<S: Source>(Loader<S::Key, Loaded<S::Value>, Shared<S>>);
+/// One request's loader for one source. Most requests need one of them: each is made when it is.
+struct Own<S: Source> {
+    batcher: Batcher<S>,
+    loader: OnceLock<Gathering<S>>,
+}
+
+type Gathering<S> = Loader<<S as Source>::Key, Loaded<<S as Source>::Value>, Shared<S>>;
 
 struct Shared<S: Source>(Batcher<S>);
 
@@ -63,12 +71,15 @@ impl<S: Source> BatchFn<S::Key, Loaded<S::Value>> for Shared<S> {
 
 impl<S: Source> Own<S> {
     fn new(batcher: &Batcher<S>) -> Self {
-        let loader = Loader::new(Shared(batcher.clone())).with_max_batch_size(S::MAX_KEYS);
-        Self(loader.with_yield_count(YIELDS))
+        Self { batcher: batcher.clone(), loader: OnceLock::new() }
     }
 
     async fn load(&self, key: S::Key) -> Loaded<S::Value> {
-        self.0.try_load(key).await?
+        let loader = || {
+            let loader = Loader::new(Shared(self.batcher.clone()));
+            loader.with_max_batch_size(S::MAX_KEYS).with_yield_count(YIELDS)
+        };
+        self.loader.get_or_init(loader).try_load(key).await?
     }
 }
 

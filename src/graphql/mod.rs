@@ -23,7 +23,8 @@ mod usage;
 mod viewer;
 
 use async_graphql::{
-    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, Variables,
+    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, ValidationMode,
+    Variables,
     parser::types::{ExecutableDocument, OperationType},
 };
 
@@ -49,6 +50,8 @@ type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscripti
 #[derive(Clone)]
 pub struct Api {
     schema: Schema,
+    /// The same for documents that need no validation again.
+    validated: Schema,
     batchers: Batchers,
     documents: Arc<Documents>,
 }
@@ -85,7 +88,12 @@ impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let batchers = Batchers::new(&parts.database, &parts.reader, &parts.metrics);
-        Self { schema: builder().data(parts).finish(), batchers, documents: Arc::default() }
+        Self {
+            schema: builder().data(parts.clone()).finish(),
+            validated: builder().data(parts).validation_mode(ValidationMode::Fast).finish(),
+            batchers,
+            documents: Arc::default(),
+        }
     }
 
     /// Executes one request for a viewer. Every error of the response has a `code`.
@@ -101,7 +109,12 @@ impl Api {
         let operation = request.operation_name.clone();
         request.set_parsed_query(document.parsed.clone());
         let loaders = Loaders::new(&self.batchers);
-        let mut response = self.schema.execute(request.data(viewer).data(loaders)).await;
+        let is_valid = document.is_valid(&request.variables);
+        let schema = if is_valid { &self.validated } else { &self.schema };
+        let mut response = schema.execute(request.data(viewer).data(loaders)).await;
+        if !is_valid && response.errors.is_empty() {
+            document.pass();
+        }
         document.sort(&mut response.data, operation.as_deref());
         with_codes(response)
     }

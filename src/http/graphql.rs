@@ -1,10 +1,13 @@
 //! `/graphql` over POST and GET.
 
-use async_graphql::{ParseRequestError, Response as Answer, ServerError, Value};
-use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
+use std::sync::Arc;
+
+use async_graphql::{
+    ParseRequestError, Request as Question, Response as Answer, ServerError, Value, http::parse_query_string,
+};
 use axum::{
     body::{Body, to_bytes},
-    extract::{FromRequest, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -21,21 +24,20 @@ use crate::{
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 /// Largest body of a request, in bytes. A document is a few thousand.
 const MAX_BODY: usize = 1 << 20;
-const JSON: &str = "application/json";
 
 /// Queries only: a link must not change anything.
-pub(super) async fn get(State(endpoints): State<Endpoints>, request: Request) -> Response {
+pub(super) async fn get(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {
     answer(&endpoints, request, Allowed::Reading).await
 }
 
 /// Queries and mutations, as JSON only: a foreign page cannot post that without asking first.
-pub(super) async fn post(State(endpoints): State<Endpoints>, request: Request) -> Response {
+pub(super) async fn post(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {
     let is_json = request
         .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(JSON));
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
     if is_json {
         answer(&endpoints, request, Allowed::Everything).await
     } else {
@@ -46,49 +48,46 @@ pub(super) async fn post(State(endpoints): State<Endpoints>, request: Request) -
 }
 
 async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Response {
-    let headers = request.headers().clone();
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let viewer = match endpoints.authenticator.viewer(authorization).await {
         Ok(viewer) => viewer,
-        Err(reason) => return unauthenticated(&headers, reason),
+        Err(reason) => return unauthenticated(headers, reason),
     };
-    let (request, is_list) = match bounded(request).await {
-        Ok(bounded) => bounded,
-        Err(TooLarge) => return undecodable(&headers, &ParseRequestError::PayloadTooLarge),
+    let question = match allowed {
+        Allowed::Reading => parse_query_string(head.uri.query().unwrap_or_default()),
+        Allowed::Everything => read(body).await,
     };
-    let request = match GraphQLRequest::<GraphQLRejection>::from_request(request, &()).await {
-        // The decoder takes an empty array for a request without a query.
-        Ok(_) if is_list => return undecodable(&headers, &ParseRequestError::UnsupportedBatch),
-        Ok(request) if request.0.query.trim().is_empty() => {
+    let question = match question {
+        Ok(question) if question.query.trim().is_empty() => {
             let error = ServerError::new("`query` is missing: send the document to be answered in it", None);
-            return respond(&headers, StatusCode::BAD_REQUEST, refusal(Code::BadRequest, error));
+            return respond(headers, StatusCode::BAD_REQUEST, refusal(Code::BadRequest, error));
         }
-        Ok(request) => request.into_inner(),
-        Err(GraphQLRejection(error)) => return undecodable(&headers, &error),
+        Ok(question) => question,
+        Err(error) => return undecodable(headers, &error),
     };
     // Over GET every operation is checked to be a query, which a stream is not.
-    if allowed == Allowed::Everything && live::wants_events(&headers) {
-        return live::events(endpoints.api.stream(request, viewer));
+    if allowed == Allowed::Everything && live::wants_events(headers) {
+        return live::events(endpoints.api.stream(question, viewer));
     }
-    let answer = endpoints.api.execute(request, viewer, allowed).await;
-    let status = if !accepts_graphql_response(&headers) || answer.errors.is_empty() || executed(&answer) {
+    let answer = endpoints.api.execute(question, viewer, allowed).await;
+    let status = if !accepts_graphql_response(headers) || answer.errors.is_empty() || executed(&answer) {
         StatusCode::OK
     } else {
         StatusCode::BAD_REQUEST
     };
-    respond(&headers, status, answer)
+    respond(headers, status, answer)
 }
 
-/// The body is larger than any request need be.
-struct TooLarge;
-
-/// Reads the body before the decoder does, which would take one of any size. Also tells whether it is
-/// a JSON array.
-async fn bounded(request: Request) -> Result<(Request, bool), TooLarge> {
-    let (head, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY).await.map_err(|_| TooLarge)?;
-    let is_list = body.trim_ascii_start().starts_with(b"[");
-    Ok((Request::from_parts(head, Body::from(body)), is_list))
+/// Reads a request from a body of bounded size.
+async fn read(body: Body) -> Result<Question, ParseRequestError> {
+    let body = to_bytes(body, MAX_BODY).await.map_err(|_| ParseRequestError::PayloadTooLarge)?;
+    // The decoder would take a list for the fields of a request in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ParseRequestError::UnsupportedBatch);
+    }
+    serde_json::from_slice(&body).map_err(|error| ParseRequestError::InvalidRequest(error.into()))
 }
 
 /// Whether the document was executed: an error after that has a path, and is part of the answer.
@@ -138,11 +137,14 @@ struct Written<'a> {
 
 /// Writes the answer in the media type that was asked for, each error with the request's name.
 fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Response {
-    let id = request_id(headers);
     for error in &mut answer.errors {
-        error.extensions.get_or_insert_default().set("requestId", id.as_str());
+        error.extensions.get_or_insert_default().set("requestId", request_id(headers));
     }
-    let kind = if accepts_graphql_response(headers) { GRAPHQL_RESPONSE } else { JSON };
+    let kind = if accepts_graphql_response(headers) {
+        "application/graphql-response+json; charset=utf-8"
+    } else {
+        "application/json; charset=utf-8"
+    };
     let body = Written {
         data: (answer.errors.is_empty() || executed(&answer)).then_some(&answer.data),
         errors: &answer.errors,
@@ -155,15 +157,9 @@ fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Respo
         }
     };
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_str(&format!("{kind}; charset=utf-8"))),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         // What one viewer may see is never kept for another.
-        (header::CACHE_CONTROL, Ok(HeaderValue::from_static("no-store"))),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    let mut response = (status, body).into_response();
-    for (name, value) in headers {
-        if let Ok(value) = value {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
+    (status, headers, body).into_response()
 }

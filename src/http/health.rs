@@ -1,5 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     http::{StatusCode, header},
@@ -15,7 +17,7 @@ pub(super) async fn alive() -> &'static str {
 }
 
 /// The database can be reached and has the schema that this program needs.
-pub(super) async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, &'static str) {
+pub(super) async fn ready(State(endpoints): State<Arc<Endpoints>>) -> (StatusCode, &'static str) {
     match endpoints.database.check_servable().await {
         Ok(()) => (StatusCode::OK, "ready\n"),
         Err(error) => {
@@ -33,7 +35,7 @@ pub(super) async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, &'
 }
 
 /// What is measured, in the text format of Prometheus.
-pub(super) async fn metrics(State(endpoints): State<Endpoints>) -> impl IntoResponse {
+pub(super) async fn metrics(State(endpoints): State<Arc<Endpoints>>) -> impl IntoResponse {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], endpoints.metrics.text())
 }

@@ -41,7 +41,7 @@ pub(super) fn events(answers: impl Stream<Item = async_graphql::Response> + Send
 /// Opens a socket. The token comes as `Authorization` in `connection_init`: a browser can set no
 /// header here.
 pub(super) async fn socket(
-    State(endpoints): State<Endpoints>,
+    State(endpoints): State<Arc<Endpoints>>,
     protocol: GraphQLProtocol,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -55,7 +55,7 @@ pub(super) async fn socket(
     })
 }
 
-async fn authenticate(endpoints: Endpoints, payload: Value) -> async_graphql::Result<Data> {
+async fn authenticate(endpoints: Arc<Endpoints>, payload: Value) -> async_graphql::Result<Data> {
     let given = ["Authorization", "authorization"].iter().find_map(|name| payload.get(name)?.as_str());
     let viewer = endpoints.authenticator.viewer(given).await.map_err(|reason| reason.to_string())?;
     let mut data = Data::default();

@@ -16,12 +16,11 @@ use tower_http::{
 use crate::{auth::Authenticator, database::Database, graphql::Api, metrics::Metrics};
 
 /// What the endpoints need.
-#[derive(Clone)]
 pub struct Endpoints {
     /// Answers GraphQL requests.
     pub api: Api,
     /// Turns tokens into viewers.
-    pub authenticator: Arc<Authenticator>,
+    pub authenticator: Authenticator,
     /// Asked whether the gateway is ready.
     pub database: Database,
     /// Shown at `/metrics`.
@@ -37,7 +36,7 @@ pub fn router(endpoints: Endpoints) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/", get(|| async { Redirect::temporary("/graphiql") }))
-        .with_state(endpoints)
+        .with_state(Arc::new(endpoints))
         .merge(playground::routes())
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {

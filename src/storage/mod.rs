@@ -3,7 +3,9 @@
 //!
 //! A key is taken as it is written, byte for byte: nothing is encoded, joined or made shorter, so a
 //! key names the object that whoever wrote its row has made. A key that can name no object there is
-//! refused ([`Error::Key`]).
+//! refused ([`Error::Key`]). In a bucket, one with `.` or `..` between two `/` is listed and removed, but
+//! not written or read, for no request can name it; nor can an unfinished upload of such a key be
+//! aborted, which [`Storage::purge_hidden`] tells.
 
 mod bucket;
 mod directory;
@@ -46,7 +48,13 @@ pub struct Hidden {
 ///
 /// [`Error::Address`] when it would not.
 pub fn check(url: &str) -> Result<(), Error> {
-    Storage::at(url, std::env::vars()).map(|_| ())
+    Storage::at(url, variables()).map(|_| ())
+}
+
+/// The environment, as far as it is text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 impl Storage {
@@ -62,7 +70,7 @@ impl Storage {
     ///
     /// [`Error::Address`] for any other address; what stands in the way of making the directory.
     pub fn open(url: &str) -> Result<Self, Error> {
-        Self::open_with(url, std::env::vars())
+        Self::open_with(url, variables())
     }
 
     /// As [`Storage::open`], with these variables in place of the environment's.

@@ -248,7 +248,7 @@ impl Reader {
             days.select(&mut sql, &self.database, "usage_days", &these),
         ];
         if backend == DbBackend::Postgres {
-            sources.push(deltas(&mut sql, windows, &these));
+            sources.push(deltas(&mut sql, &self.database, windows, &these));
         }
         let integer = if backend == DbBackend::Sqlite { "INTEGER" } else { "bigint" };
         let sum = |column: &str, flag: i32| format!("sum({column}) FILTER (WHERE n & {flag} <> 0)");
@@ -292,9 +292,11 @@ fn parts(windows: &HashMap<Zone, Windows>) -> Result<(Parts, Parts), Error> {
 }
 
 /// A query of the tenants' differences that are not in the sums yet, added up, as [`Parts::select`] gives
-/// sums. A day lies in its month, so what is outside the month need not be looked at. Their table is
-/// small most of the time: named in full, the tenants are looked up in its index even so.
-fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> String {
+/// sums. A day lies in its month, so what is outside the month need not be looked at.
+///
+/// Each tenant's are added up by themselves, so that none of them is joined to anything. Citus refuses such a
+/// subquery: there their table, which is small most of the time, is joined, and the tenants named in full.
+fn deltas(sql: &mut Sql, database: &Database, windows: &HashMap<Zone, Windows>, these: &str) -> String {
     let instants =
         |pick: fn(&Windows) -> DateTime<Utc>| Column::Instants(windows.values().map(pick).collect());
     let bounds = sql.bind_table(
@@ -307,12 +309,22 @@ fn deltas(sql: &mut Sql, windows: &HashMap<Zone, Windows>, these: &str) -> Strin
             ("month_end", instants(|windows| windows.month.end)),
         ],
     );
-    format!(
-        "SELECT u.tenant_id, {TODAY} + {MONTH} AS n, \
-           coalesce(sum(u.calls) FILTER (WHERE u.starts_at >= w.day_start AND u.starts_at < w.day_end), 0) AS today, {} \
-         FROM usage_deltas u JOIN tenants t ON t.id = u.tenant_id JOIN {bounds} ON w.zone = t.time_zone \
-         WHERE u.tenant_id {these} AND u.starts_at >= w.month_start AND u.starts_at < w.month_end GROUP BY u.tenant_id",
+    let sums = format!(
+        "coalesce(sum(u.calls) FILTER (WHERE u.starts_at >= w.day_start AND u.starts_at < w.day_end), 0) AS today, {}",
         SUMS.map(|column| format!("sum(u.{column})::bigint AS {column}")).join(", ")
+    );
+    let in_month = "u.starts_at >= w.month_start AND u.starts_at < w.month_end";
+    if database.is_distributed() {
+        return format!(
+            "SELECT u.tenant_id, {TODAY} + {MONTH} AS n, {sums} \
+             FROM usage_deltas u JOIN tenants t ON t.id = u.tenant_id JOIN {bounds} ON w.zone = t.time_zone \
+             WHERE u.tenant_id {these} AND {in_month} GROUP BY u.tenant_id"
+        );
+    }
+    format!(
+        "SELECT t.id, {TODAY} + {MONTH} AS n, u.* FROM tenants t JOIN {bounds} ON w.zone = t.time_zone \
+         CROSS JOIN LATERAL (SELECT {sums} FROM usage_deltas u WHERE u.tenant_id = t.id AND {in_month}) u \
+         WHERE t.id {these}"
     )
 }
 

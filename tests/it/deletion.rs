@@ -333,13 +333,6 @@ async fn a_gap_is_named_and_nothing_is_erased() {
                     "CREATE TABLE referrals (a {id_type} REFERENCES tenants (id), b {id_type} REFERENCES tenants (id))"
                 ),
             ),
-            (
-                "tree",
-                format!(
-                    "CREATE TABLE tree (tenant_id {id_type} REFERENCES tenants (id), id {id_type} PRIMARY KEY, \
-                     parent {id_type} REFERENCES tree (id))"
-                ),
-            ),
         ];
         for (table, sql) in cases {
             app.sql(&sql, []).await;

@@ -150,6 +150,50 @@ async fn documents_and_arguments_of_no_use_have_a_code() {
     .await;
 }
 
+/// What is remembered of a document is not what its variables were.
+#[tokio::test]
+async fn a_document_that_was_answered_is_refused_as_a_new_one_is() {
+    let documents = [
+        ("query ($id: ID!) { tenant(id: $id) { id } }", "id"),
+        ("query ($after: String) { tenants(after: $after) { nodes { id } } }", "after"),
+        ("query ($first: Int!) { tenants(first: $first) { nodes { id } } }", "first"),
+    ];
+    let values = [
+        json!("0198c3a4-7d2e-7b10-9c55-2f6a1e0b4d33"),
+        json!("x"),
+        json!(""),
+        json!(null),
+        json!(5),
+        json!(5.5),
+        json!(true),
+        json!([]),
+        json!(["x"]),
+        json!({}),
+        json!({ "id": "x" }),
+    ];
+    on_both(async |app| {
+        for (document, name) in documents {
+            let ask = async |text: &str, variables: &Value| {
+                let answer = app.post(Token::Admin, text, variables.clone()).await;
+                let codes: Vec<_> = answer.codes().into_iter().map(str::to_owned).collect();
+                (answer.status, answer.body["data"].clone(), codes)
+            };
+            let good = if name == "first" { json!(1) } else { values[0].clone() };
+            let good = if name == "after" { json!(null) } else { good };
+            let codes = ask(document, &json!({ name: good })).await.2;
+            assert_eq!(codes, Vec::<String>::new(), "{document}");
+            let given =
+                values.iter().map(|value| json!({ name: value })).chain([json!({}), json!({ "x": 1 })]);
+            for (number, variables) in given.enumerate() {
+                let new = format!("{document} # {number}");
+                let (known, new) = (ask(document, &variables).await, ask(&new, &variables).await);
+                assert_eq!(known, new, "{document} {variables}");
+            }
+        }
+    })
+    .await;
+}
+
 /// A fault stays where it is: the other tenants of the page are answered.
 #[tokio::test]
 async fn a_tenant_with_an_unknown_zone_spoils_only_its_own_figures() {

@@ -84,7 +84,7 @@ async fn totals(app: &TestApp, plan: &Plan) -> BTreeMap<String, i64> {
     for step in &plan.steps[..plan.steps.len() - 1] {
         let name = &step.table;
         let schema = name.schema.as_ref().map(|schema| format!("\"{schema}\".")).unwrap_or_default();
-        let sql = format!("SELECT count(*) FROM {schema}\"{}\"", name.name);
+        let sql = format!("SELECT count(*) FROM {schema}\"{}\"", name.name.replace('"', "\"\""));
         totals.insert(name.to_string(), app.number(&sql, []).await);
     }
     totals

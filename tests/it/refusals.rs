@@ -140,3 +140,34 @@ async fn a_server_that_is_not_there_is_told_as_that_and_no_password_with_it() {
     let output = run(&["migrate", "status", "--database-url", url]);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("verysecret"));
 }
+
+/// Settings of the cascade name what is there, and nothing that foreign keys bind to a tenant.
+#[tokio::test]
+async fn settings_of_the_cascade_that_cannot_be_followed_are_refused() {
+    on_both(async |app| {
+        let url = &app.database_url;
+        for (option, value, part) in [
+            ("--cascade-own", "nothing.tenant_id", "nothing.tenant_id, which does not exist"),
+            ("--cascade-own", "agents.customer", "agents.customer, which does not exist"),
+            ("--cascade-own", "agents", "no name of a column"),
+            ("--cascade-ignore", "agents,nothing", "agents cannot be ignored"),
+            ("--cascade-ignore", "nothing", "nothing, which does not exist"),
+        ] {
+            let storage = tempfile::tempdir().expect("a directory");
+            let address = format!("file://{}", storage.path().display());
+            let arguments = [
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--database-url",
+                url,
+                "--storage-url",
+                &address,
+                option,
+                value,
+            ];
+            refused(&arguments, part).await;
+        }
+    })
+    .await;
+}

@@ -82,6 +82,19 @@ async fn a_token_is_worth_nothing_before_its_time() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_accepted_ends_all_the_same() {
+    let clock = Clock::fixed(noon());
+    let keys = Keys::from_secret_lines("secret").expect("a secret");
+    let gateway = Authenticator::new(keys, None, None, clock.clone()).await.expect("an authenticator");
+    let token = signed("secret", &claims());
+    for _ in 0..2 {
+        assert_eq!(verdict(&gateway, &token).await, Ok(Role::Admin));
+    }
+    clock.set(noon() + TimeDelta::minutes(1));
+    assert_eq!(verdict(&gateway, &token).await, Err(NotAuthentic::Expired));
+}
+
+#[tokio::test]
 async fn instants_may_have_a_fraction() {
     let gateway = secrets("secret").await;
     let until = |seconds: f64| {
@@ -162,6 +175,12 @@ async fn a_key_set_is_read_again_when_a_token_names_a_new_key() {
     assert_eq!(verdict(&gateway, &by_ed25519("second")).await, Err(NotAuthentic::Invalid), "too soon");
     clock.set(noon());
     assert_eq!(verdict(&gateway, &by_ed25519("second")).await, Ok(Role::Admin));
+    let withdrawn = verdict(&gateway, &by_ed25519("first")).await;
+    assert_eq!(
+        withdrawn,
+        Err(NotAuthentic::Invalid),
+        "what its key verified once is not remembered beyond it"
+    );
     // A public key is no secret: whoever knows it cannot sign with it.
     assert_eq!(verdict(&gateway, &signed(ED25519_PUBLIC, &claims())).await, Err(NotAuthentic::Invalid));
 }

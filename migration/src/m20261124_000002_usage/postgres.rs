@@ -10,14 +10,22 @@ const SUMS: &str = "
     score_count bigint NOT NULL,
     cost_cents bigint NOT NULL";
 
-/// The same for one statement's difference. Narrow counts are added up several times as fast.
+/// The same for one statement's difference. Narrow counts are added up several times as fast, and stand
+/// together so that none is padded.
 const DELTAS: &str = "
-    calls integer NOT NULL,
     duration_sum bigint NOT NULL,
-    duration_count integer NOT NULL,
     score_sum bigint NOT NULL,
-    score_count integer NOT NULL,
-    cost_cents bigint NOT NULL";
+    cost_cents bigint NOT NULL,
+    calls integer NOT NULL,
+    duration_count integer NOT NULL,
+    score_count integer NOT NULL";
+
+/// A version 7 UUID of this moment, to a four-thousandth of a millisecond. Differences lie in their table in
+/// the order of their writing, and with such ids in their index too: by random ids, reading many takes three
+/// times as long.
+const NEW_ID: &str = "encode(overlay(uuid_send(gen_random_uuid()) PLACING int8send( \
+     (floor(date_part('epoch', clock_timestamp()) * 1000)::bigint << 16) | 28672 \
+     | ((date_part('epoch', clock_timestamp()) * 4096000)::bigint & 4095)) FROM 1 FOR 8), 'hex')::uuid";
 
 /// Writers need no right on the sums, and see every tenant here, whatever policies hide from them. With the
 /// owner's rights, nothing may be looked up in a schema that others can write to.
@@ -89,7 +97,7 @@ fn tables() -> Vec<String> {
         sums("usage_days"),
         key("usage_days"),
         format!(
-            "CREATE TABLE usage_deltas (tenant_id uuid NOT NULL, id uuid NOT NULL DEFAULT gen_random_uuid(), \
+            "CREATE TABLE usage_deltas (tenant_id uuid NOT NULL, id uuid NOT NULL DEFAULT {NEW_ID}, \
              starts_at timestamptz NOT NULL, {DELTAS}, PRIMARY KEY (tenant_id, id)) WITH {DELTAS_STORAGE}"
         ),
         "CREATE TABLE usage_rebuilds (tenant_id uuid NOT NULL, next_at timestamptz, PRIMARY KEY (tenant_id))"

@@ -99,6 +99,8 @@ pub(super) struct Column {
     /// The type as SQL names it.
     pub(super) kind: String,
     pub(super) is_nullable: bool,
+    /// Whether the gateway may change it.
+    pub(super) is_updatable: bool,
     pub(super) holds: Holds,
 }
 
@@ -152,6 +154,7 @@ pub(super) struct Table {
 
 /// A foreign key.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own in the catalogue")]
 pub(super) struct ForeignKey {
     pub(super) child: TableName,
     pub(super) child_columns: Vec<String>,

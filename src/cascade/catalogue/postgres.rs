@@ -31,6 +31,7 @@ const COLUMNS: &str = "
 SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
     a.attname::text AS column, format_type(a.atttypid, a.atttypmod) AS kind,
     NOT a.attnotnull AND a.attgenerated = '' AS is_nullable, t.typcategory = 'S' AS is_text,
+    has_column_privilege(c.oid, a.attnum, 'UPDATE') AS is_updatable,
     a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) AS is_whole
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
 JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -165,6 +166,7 @@ async fn read_columns<C: ConnectionTrait>(
             name: row.try_get_by("column")?,
             kind: row.try_get_by("kind")?,
             is_nullable: row.try_get_by("is_nullable")?,
+            is_updatable: row.try_get_by("is_updatable")?,
             holds,
         });
     }

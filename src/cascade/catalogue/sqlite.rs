@@ -66,7 +66,13 @@ async fn read_tables<C: ConnectionTrait>(
         let is_nullable = row.try_get_by::<bool, _>("is_nullable")? && !is_key;
         let Some(table) = catalogue.tables.last_mut() else { continue };
         let is_nullable = is_nullable && row.try_get_by("is_stored")?;
-        table.columns.push(Column { name: column, holds: holds(&kind), kind, is_nullable });
+        table.columns.push(Column {
+            name: column,
+            holds: holds(&kind),
+            kind,
+            is_nullable,
+            is_updatable: true,
+        });
     }
     let ordered = |(name, mut columns): (String, Vec<(i64, String)>)| {
         columns.sort();

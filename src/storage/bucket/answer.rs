@@ -168,3 +168,25 @@ pub(super) fn decoder(encoding: Option<&str>) -> impl Fn(String) -> Result<Strin
             .map_err(|_| Error::Refused(format!("the storage has a key that is no UTF-8: {key:?}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_answer_that_is_due_says_that_all_is_gone() {
+        for gone in ["<DeleteResult/>", "<?xml version=\"1.0\"?>\n<DeleteResult xmlns=\"x\"></DeleteResult>"]
+        {
+            assert!(read::<Deleted>(gone.as_bytes(), "DeleteResult").unwrap().errors.is_empty(), "{gone}");
+        }
+        for other in [
+            "",
+            "<Error><Code>InternalError</Code></Error>",
+            "<html><body>Sign in</body></html>",
+            "<DeleteResult><Error><Key>a</Key>",
+            "nothing",
+        ] {
+            assert!(read::<Deleted>(other.as_bytes(), "DeleteResult").is_err(), "{other}");
+        }
+    }
+}

@@ -154,7 +154,8 @@ impl Bucket {
         let mut failed = Vec::new();
         for error in answer.errors {
             let target = targets.iter().find(|target| {
-                target.key == error.key && (target.version.is_none() || target.version == error.version_id)
+                let is_any = target.version.is_none() || error.version_id.is_none();
+                target.key == error.key && (is_any || target.version == error.version_id)
             });
             let what = format!("{}, key {:?}", self.client.bucket, error.key);
             let fault = Fault::told(&what, &error.code, &error.message);

@@ -28,14 +28,19 @@ pub enum Backend {
 /// Where it does not, one line says so; with `REQUIRE_POSTGRES=1` the test fails instead.
 pub async fn on_both(test: impl AsyncFn(TestApp)) {
     for backend in [Backend::Sqlite, Backend::Postgres] {
-        eprintln!("on {backend:?}");
-        let Some(place) = Place::new(backend).await else { continue };
-        let app = TestApp::start(&place).await;
-        let outcome = AssertUnwindSafe(test(app)).catch_unwind().await;
-        place.remove().await;
-        if let Err(panic) = outcome {
-            resume_unwind(panic);
-        }
+        on(backend, &test).await;
+    }
+}
+
+/// The same on one of them.
+pub async fn on(backend: Backend, test: impl AsyncFn(TestApp)) {
+    eprintln!("on {backend:?}");
+    let Some(place) = Place::new(backend).await else { return };
+    let app = TestApp::start(&place).await;
+    let outcome = AssertUnwindSafe(test(app)).catch_unwind().await;
+    place.remove().await;
+    if let Err(panic) = outcome {
+        resume_unwind(panic);
     }
 }
 

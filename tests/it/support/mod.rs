@@ -6,8 +6,8 @@ mod faults;
 mod rows;
 mod s3;
 
-pub use app::{Answer, TestApp, Token, client};
-pub use databases::{Place, on_both, places};
+pub use app::{Answer, SECRET, TestApp, Token, client, token};
+pub use databases::{Backend, Place, on, on_both, places};
 pub use faults::FaultProxy;
 pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
 pub use s3::{Bucket, S3};
