@@ -50,6 +50,11 @@ fn is_going_away(code: &str) -> bool {
     code == "25P03" || ["08", "57P", "53"].iter().any(|class| code.starts_with(class))
 }
 
+/// A key with `ON DELETE RESTRICT` has a SQLSTATE of its own; SQLite tells of it as of a trigger.
+fn is_restricted(text: &str, code: Option<&str>) -> bool {
+    code == Some("23001") || text.contains("FOREIGN KEY constraint failed")
+}
+
 /// SQLSTATEs for a table, a column or a schema that is not there; and what has no code of its own.
 fn has_changed(code: Option<&str>, text: &str) -> bool {
     let told = ["no such table", "no such column", "could not open relation", "cached plan must not change"];
@@ -71,7 +76,9 @@ impl Error {
             sqlx::Error::Database(fault) => match fault.code().as_deref() {
                 Some(code) if CONTENTION.contains(&code) => Self::Contention(text),
                 _ if fault.is_unique_violation() => Self::Duplicate(text),
-                _ if fault.is_foreign_key_violation() => Self::ForeignKey(text),
+                _ if fault.is_foreign_key_violation() || is_restricted(&text, fault.code().as_deref()) => {
+                    Self::ForeignKey(text)
+                }
                 Some("22003") => Self::OutOfRange(text),
                 Some("42501") => Self::Denied(text),
                 _ if has_changed(fault.code().as_deref(), &text) => Self::Changed(text),

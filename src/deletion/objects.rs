@@ -25,45 +25,61 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A look passes by what was there before, which costs the more the more that was: it rests so many times as
 /// long as it read.
 const REST: u32 = 3;
+/// Before storage that failed is asked again, while there are rows to erase.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Everything that the platform keeps for a tenant lies under it.
 pub(super) fn prefix(tenant: Uuid) -> String {
     format!("tenants/{tenant}/")
 }
 
-/// Removes what the outbox names while rows are erased, and the rest when they are gone.
-pub(super) async fn remove(erasure: &Erasure<'_>, rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
-    let mut after = None;
-    let mut failed = None;
-    let mut read = Duration::ZERO;
+/// Removes what the outbox names while rows are erased, and the rest when they are gone. Storage that fails is
+/// no reason for rows to stay: it is asked again, and told to be in the way when nothing else is left to do.
+pub(super) async fn remove(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
     loop {
-        let state = *rows.borrow();
+        let state = *rows.borrow_and_update();
         if state == Rows::Paused {
-            return failed.map_or(Ok(()), Err);
+            return Ok(());
         }
-        let begun = Instant::now();
-        let found = outbox(erasure, after.as_deref()).await?;
-        read += begun.elapsed();
-        match found.last() {
-            Some((last, _)) => after = Some(last.clone()),
-            None if failed.is_some() => return failed.map_or(Ok(()), Err),
-            None if after.is_none() && state == Rows::Gone => break,
-            // From the beginning again: keys come in any order.
-            None => {
-                after = None;
-                if state == Rows::Going {
-                    tokio::time::sleep(PAUSE.max(read * REST)).await;
-                }
-                read = Duration::ZERO;
+        let pause = match empty_outbox(erasure).await {
+            Ok(look) if state == Rows::Going => PAUSE.max(look.read * REST),
+            Ok(look) if look.named == 0 => break,
+            Ok(_) => continue,
+            Err(Obstacle::Storage(error)) if state == Rows::Going => {
+                tracing::info!(deletion = %erasure.id(), %error, "objects stay for now; rows are erased meanwhile");
+                RETRY
             }
-        }
-        if !found.is_empty() {
-            failed = round(erasure, found, Origin::Rows).await?.or(failed);
-        }
+            Err(obstacle) => return Err(obstacle),
+        };
+        let _ = tokio::time::timeout(pause, rows.changed()).await;
     }
     empty_prefix(erasure).await?;
     faults::point("objects.gone");
     Ok(())
+}
+
+/// What a look through the outbox found.
+#[derive(Default)]
+struct Look {
+    named: usize,
+    /// How long it read.
+    read: Duration,
+}
+
+/// Removes what the outbox names, in the order of the keys. What cannot be removed stays in it, and is told when
+/// all the others are gone.
+async fn empty_outbox(erasure: &Erasure<'_>) -> Result<Look, Obstacle> {
+    let (mut after, mut failed, mut look) = (None, None, Look::default());
+    loop {
+        let begun = Instant::now();
+        let found = outbox(erasure, after.as_deref()).await?;
+        look.read += begun.elapsed();
+        let Some((last, _)) = found.last() else { break };
+        after = Some(last.clone());
+        look.named += found.len();
+        failed = round(erasure, found, Origin::Rows).await?.or(failed);
+    }
+    failed.map_or(Ok(look), Err)
 }
 
 /// Who says that there are objects of these keys.

@@ -151,6 +151,15 @@ impl Victim {
         self.is_gone_with(app, &BTreeMap::new()).await
     }
 
+    /// The rows of one table that the certificate tells.
+    pub async fn table_in_certificate(&self, app: &TestApp, name: &str) -> i64 {
+        let deletion = deletion_of(app, self.id).await;
+        let document = deletion["certificate"]["document"].as_str().expect("a document");
+        let document: Value = serde_json::from_str(document).expect("JSON");
+        let tables = document["tables"].as_array().expect("tables").iter();
+        tables.filter(|table| table["name"] == name).map(|table| number(&table["rowsErased"])).sum()
+    }
+
     fn has_no_objects(&self, app: &TestApp) {
         let directory = app.objects.path().join(format!("tenants/{}", self.id));
         assert!(!directory.exists(), "objects are left in {}", directory.display());

@@ -63,11 +63,16 @@ impl Place {
             Backend::Sqlite => Some(Self::Sqlite(tempfile::tempdir().expect("a directory"))),
             Backend::Postgres => {
                 let server = postgres_server().await?;
-                let name = format!("tenant_gateway_test_{}", Uuid::now_v7().simple());
-                administer(&server, &format!("CREATE DATABASE {name}")).await;
-                Some(Self::Postgres { server, name })
+                Some(Self::on_server(&server).await)
             }
         }
+    }
+
+    /// A new, empty database on this PostgreSQL server.
+    pub async fn on_server(server: &str) -> Self {
+        let name = format!("tenant_gateway_test_{}", Uuid::now_v7().simple());
+        administer(server, &format!("CREATE DATABASE {name}")).await;
+        Self::Postgres { server: server.to_owned(), name }
     }
 
     pub fn url(&self) -> String {

@@ -1,0 +1,59 @@
+//! A clock that jumps.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::{
+    victim::{Bystander, Victim, ask, deletion_of, until, until_status},
+    worker::start_worker,
+};
+use crate::support::{noon, on_both};
+
+#[tokio::test]
+async fn a_clock_that_jumps_forth_and_back_holds_up_nothing() {
+    on_both(async |app| {
+        let bystander = Bystander::new(&app).await;
+        let victim = Victim::new(&app, 900).await;
+        ask(&app, victim.id, json!({ "graceSeconds": 60 })).await;
+        start_worker(&app).await;
+        start_worker(&app).await;
+        app.clock.set(noon() - TimeDelta::days(30));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(deletion_of(&app, victim.id).await["status"], "SCHEDULED", "its time has not come");
+        app.clock.set(noon() + TimeDelta::minutes(2));
+        until(&app, victim.id, "begun", |deletion| deletion["progress"]["rowsErased"] != 0).await;
+        // A day, an hour, and about the length of a lease: leases run out, and are held into the far future.
+        for seconds in [86_400, -3_600, 9, 11, -31, 12, -86_400, 3_600, -12, 0].repeat(4) {
+            app.clock.set(noon() + TimeDelta::seconds(seconds));
+            let shown = deletion_of(&app, victim.id).await;
+            assert!(shown["progress"]["rowsPlanned"].is_number(), "{shown}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        victim.is_gone(&app).await;
+        bystander.has_not_noticed(&app).await;
+    })
+    .await;
+}
+
+/// What is to be tried again in a minute by a clock that is then set back by a year is tried again.
+#[tokio::test]
+async fn a_pause_ends_though_the_clock_was_set_back() {
+    on_both(async |app| {
+        let victim = Victim::new(&app, 50).await;
+        app.clock.set(noon() + TimeDelta::days(365));
+        ask(&app, victim.id, json!({})).await;
+        let pause = "UPDATE tenant_deletions SET attempts = 9, status = 'blocked', block_code = 'internal', \
+                     block_message = 'busy', block_during = 'erasing', blocked_at = $2, next_attempt_at = $2 WHERE tenant_id = $1";
+        let later = app.clock.now() + TimeDelta::minutes(1);
+        app.sql(pause, [victim.id.into(), entity::timestamp::value(app.backend(), later)]).await;
+        start_worker(&app).await;
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert_eq!(deletion_of(&app, victim.id).await["status"], "BLOCKED", "it waits");
+        app.clock.set(noon());
+        until_status(&app, victim.id, "DELETED").await;
+        victim.is_gone(&app).await;
+    })
+    .await;
+}

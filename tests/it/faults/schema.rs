@@ -1,0 +1,137 @@
+//! Tables that come, go, restrict and hide while a deletion runs.
+
+use std::collections::BTreeMap;
+
+use sea_orm::DbBackend;
+use serde_json::json;
+
+use super::{
+    process::Gateway,
+    victim::{Bystander, Victim, ask, rows_of, until_status},
+};
+use crate::{
+    deletion::resume,
+    support::{Rows, TenantRow, TestApp, id, on_both},
+};
+
+/// Lets a gateway erase `victim` up to a point, does `work`, and lets it go on.
+async fn midway(app: &TestApp, victim: &Victim, point: &str, work: impl AsyncFnOnce()) -> Gateway {
+    victim.is_due(app).await;
+    let gateway = Gateway::start(app, Some(&format!("{point}=stop")));
+    gateway.stands_still().await;
+    work().await;
+    gateway.signal("-CONT");
+    gateway
+}
+
+fn kind(app: &TestApp) -> &'static str {
+    if app.backend() == DbBackend::Sqlite { "blob" } else { "uuid" }
+}
+
+/// A table of somebody else's, whose rows keep the tenant's from being deleted.
+#[tokio::test]
+async fn a_table_that_appears_and_restricts_is_erased_too() {
+    on_both(async |app| {
+        let bystander = Bystander::new(&app).await;
+        for point in ["plan.adopted", "batch.committed", "step.done", "phase.committed", "closing.begun"] {
+            let victim = Victim::new(&app, 100).await;
+            // The catalogue cannot change under an open transaction on SQLite.
+            if point == "closing.begun" && app.backend() == DbBackend::Sqlite {
+                continue;
+            }
+            let kind = kind(&app);
+            let restricts = !matches!(point, "phase.committed" | "closing.begun");
+            let reference = if restricts {
+                "FOREIGN KEY (tenant_id, owner) REFERENCES agents (tenant_id, id) ON DELETE RESTRICT"
+            } else {
+                "FOREIGN KEY (tenant_id) REFERENCES tenants (id)"
+            };
+            let made = format!(
+                "CREATE TABLE holds (tenant_id {kind} NOT NULL, id {kind} NOT NULL, owner {kind}, \
+                 PRIMARY KEY (tenant_id, id), {reference})"
+            );
+            let rows = if restricts {
+                "INSERT INTO holds SELECT tenant_id, id, id FROM agents WHERE tenant_id = $1"
+            } else {
+                "INSERT INTO holds SELECT id, id, id FROM tenants WHERE id = $1"
+            };
+            let _gateway = midway(&app, &victim, point, async || {
+                app.sql(&made, []).await;
+                app.sql(rows, [victim.id.into()]).await;
+            })
+            .await;
+            victim.is_gone_with(&app, &BTreeMap::from([("holds".to_owned(), 1)])).await;
+            assert_eq!(app.number("SELECT count(*) FROM holds", []).await, 0);
+            app.sql("DROP TABLE holds", []).await;
+        }
+        bystander.has_not_noticed(&app).await;
+    })
+    .await;
+}
+
+/// Its rows are gone with it, and the certificate does not tell of them.
+#[tokio::test]
+async fn a_table_that_is_dropped_meanwhile_is_no_obstacle() {
+    on_both(async |app| {
+        for point in ["plan.adopted", "phase.committed"] {
+            let kind = kind(&app);
+            let made = format!(
+                "CREATE TABLE extras (tenant_id {kind} NOT NULL REFERENCES tenants (id), id {kind} NOT NULL, \
+                 PRIMARY KEY (tenant_id, id))"
+            );
+            app.sql(&made, []).await;
+            let victim = Victim::new(&app, 100).await;
+            for _ in 0..30 {
+                app.sql("INSERT INTO extras VALUES ($1, $2)", [victim.id.into(), id().into()]).await;
+            }
+            let _gateway = midway(&app, &victim, point, async || {
+                app.sql("DROP TABLE extras", []).await;
+            })
+            .await;
+            let erased = if point == "plan.adopted" {
+                BTreeMap::new()
+            } else {
+                BTreeMap::from([("extras".to_owned(), 30)])
+            };
+            victim.is_gone_with(&app, &erased).await;
+        }
+    })
+    .await;
+}
+
+/// A policy that hides rows from the gateway's user is told, and never taken for emptiness.
+#[tokio::test]
+async fn a_policy_that_hides_rows_blocks_until_it_is_gone() {
+    on_both(async |app| {
+        if app.backend() == DbBackend::Sqlite {
+            return;
+        }
+        let user = format!("tenant_gateway_eraser_{}", id().simple());
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.platform(tenant).await;
+        let before = rows_of(&app, tenant).await;
+        for sql in [
+            format!("CREATE ROLE {user} LOGIN"),
+            format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {user}"),
+        ] {
+            app.sql(&sql, []).await;
+        }
+        let gateway = app.as_user(&user).await;
+        assert_eq!(ask(&gateway, tenant, json!({})).await["deletion"]["status"], "ERASING");
+        app.sql("ALTER TABLE workflows ENABLE ROW LEVEL SECURITY", []).await;
+        app.sql(&format!("CREATE POLICY hide ON workflows TO {user} USING (false)"), []).await;
+        gateway.erase();
+        let blocked = until_status(&gateway, tenant, "BLOCKED").await;
+        let code = &blocked["block"]["code"];
+        assert!(code == "PERMISSION_DENIED" || code == "PLAN_INCOMPLETE", "{blocked}");
+        assert_eq!(rows_of(&app, tenant).await, before, "nothing was erased");
+        app.sql("ALTER TABLE workflows DISABLE ROW LEVEL SECURITY", []).await;
+        resume(&gateway, &blocked["id"], json!({})).await;
+        until_status(&gateway, tenant, "DELETED").await;
+        assert!(rows_of(&app, tenant).await.values().all(|rows| *rows == 0));
+        drop(gateway);
+        app.sql(&format!("DROP OWNED BY {user}"), []).await;
+        app.sql(&format!("DROP ROLE {user}"), []).await;
+    })
+    .await;
+}

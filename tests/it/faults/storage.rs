@@ -1,0 +1,123 @@
+//! Object storage that fails, is slow, does a part, breaks off, or says that nothing is there.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use super::{
+    process::Gateway,
+    victim::{Victim, ask, deletion_of, rows_of, until, until_status},
+    worker::start_worker,
+};
+use crate::support::{Bucket, FaultProxy, S3, TestApp, on_both};
+
+/// Behind a proxy: the gateway's way to storage is `app.storage`, the platform's is the bucket.
+async fn behind_a_proxy(app: &mut TestApp) -> Option<(FaultProxy, Bucket)> {
+    let server = S3::shared().await?;
+    let (proxy, bucket) = (FaultProxy::start(server.address).await, server.bucket().await);
+    app.storage = bucket.storage_at(&proxy.url, "");
+    Some((proxy, bucket))
+}
+
+/// Lets the test's clock pass over every pause until the deletion has a status.
+async fn in_time(app: &TestApp, victim: &Victim, status: &str) -> Value {
+    until(app, victim.id, status, |deletion| {
+        if deletion["block"] != Value::Null {
+            app.clock.set(app.clock.now() + TimeDelta::milliseconds(500));
+        }
+        deletion["status"] == status
+    })
+    .await
+}
+
+#[tokio::test]
+async fn storage_that_fails_for_a_while_is_waited_out_and_each_object_counted_once() {
+    on_both(async |mut app| {
+        let Some((proxy, bucket)) = behind_a_proxy(&mut app).await else { return };
+        start_worker(&app).await;
+        let faults: [(&str, &dyn Fn()); 4] = [
+            ("fails", &|| proxy.fail_next(25)),
+            ("is slow", &|| proxy.slow(150)),
+            ("breaks off", &|| proxy.cut()),
+            ("finds nothing", &|| proxy.not_found()),
+        ];
+        for (what, fault) in faults {
+            let victim = Victim::new(&app, 150).await;
+            fault();
+            ask(&app, victim.id, json!({ "graceSeconds": 0 })).await;
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            let shown = deletion_of(&app, victim.id).await;
+            assert!(shown["status"] == "DELETED" || what != "finds nothing" || shown["block"] != Value::Null);
+            proxy.heal();
+            in_time(&app, &victim, "DELETED").await;
+            victim.is_gone(&app).await;
+            let left = bucket.count(&format!("?list-type=2&prefix=tenants/{}/", victim.id), "<Key>").await;
+            assert_eq!(left, 0, "{what}");
+        }
+    })
+    .await;
+}
+
+/// An object that cannot be removed blocks a deletion, which says so; the others go.
+#[tokio::test]
+async fn an_object_that_stays_blocks_until_it_goes() {
+    on_both(async |mut app| {
+        let Some((proxy, bucket)) = behind_a_proxy(&mut app).await else { return };
+        for name in ["recordings/1", "exports/a"] {
+            let victim = Victim::new(&app, 150).await;
+            proxy.keep(&format!("tenants/{}/{name}", victim.id));
+            ask(&app, victim.id, json!({ "graceSeconds": 0 })).await;
+            start_worker(&app).await;
+            let blocked = in_time(&app, &victim, "BLOCKED").await;
+            assert_eq!(blocked["block"]["code"], "STORAGE_FAILED", "{blocked}");
+            let left = bucket.count(&format!("?list-type=2&prefix=tenants/{}/", victim.id), "<Key>").await;
+            // Those that no row named come last.
+            assert!((1..=4).contains(&left), "{name}: {left} objects are left");
+            let rows: i64 = rows_of(&app, victim.id).await.values().sum();
+            assert_eq!(rows, 1, "its rows do not wait, but the tenant's own");
+            let tenant = "SELECT count(*) FROM tenants WHERE id = $1";
+            assert_eq!(
+                app.number(tenant, [victim.id.into()]).await,
+                1,
+                "it is not gone while an object remains"
+            );
+            proxy.heal();
+            in_time(&app, &victim, "DELETED").await;
+            victim.is_gone(&app).await;
+            assert!(!bucket.has(&format!("tenants/{}/{name}", victim.id)).await);
+        }
+    })
+    .await;
+}
+
+/// What cannot be written there waits, and holds up no deletion.
+#[tokio::test]
+async fn certificates_wait_for_storage_and_deletions_do_not() {
+    on_both(async |app| {
+        let victims = [Victim::new(&app, 50).await, Victim::new(&app, 50).await];
+        // A file in the place of the certificates' directory.
+        let place = app.objects.path().join("deletion-certificates");
+        std::fs::write(&place, "in the way").expect("a file");
+        let gateway = Gateway::start(&app, None);
+        for victim in &victims {
+            victim.is_due(&app).await;
+        }
+        for victim in &victims {
+            victim.is_gone(&app).await;
+        }
+        std::fs::remove_file(&place).expect("a way");
+        for victim in &victims {
+            let id = until_status(&app, victim.id, "DELETED").await["id"].clone();
+            let file =
+                place.join(victim.id.to_string()).join(format!("{}.json", id.as_str().expect("an id")));
+            let end = std::time::Instant::now() + super::process::DEADLINE;
+            while !file.exists() {
+                assert!(std::time::Instant::now() < end, "{} is not written", file.display());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        drop(gateway);
+    })
+    .await;
+}

@@ -1,0 +1,237 @@
+//! Writers who know nothing of a deletion, or do not care.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value as Bound};
+use serde_json::json;
+use tenant_gateway::{clock::Clock, database::Database};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::{
+    process::Gateway,
+    victim::{Bystander, Victim, ask, rows_of, until, until_status},
+    worker::start_worker,
+};
+use crate::support::{Rows, Session, TestApp, noon, on_both};
+
+/// Writes the same statement again and again, whatever comes of it, until it is told to stop.
+struct Writer {
+    is_over: Arc<AtomicBool>,
+    written: Arc<AtomicI64>,
+    refused: Arc<AtomicI64>,
+    task: JoinHandle<()>,
+}
+
+impl Writer {
+    async fn start(app: &TestApp, sql: &'static str, tenant: Uuid) -> Self {
+        let database = Database::open(&app.database_url).await.expect("the test's database");
+        let [is_over] = [Arc::new(AtomicBool::new(false))];
+        let [written, refused] = [Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0))];
+        let told = (is_over.clone(), written.clone(), refused.clone());
+        let task = tokio::spawn(async move {
+            while !told.0.load(Ordering::SeqCst) {
+                let values: [Bound; 2] = [tenant.into(), Uuid::now_v7().into()];
+                let statement = Statement::from_sql_and_values(database.backend(), sql, values);
+                let done = database.connection.execute_raw(statement).await;
+                let counted = if done.is_ok() { &told.1 } else { &told.2 };
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        });
+        Self { is_over, written, refused, task }
+    }
+
+    /// How many rows got in, and how many did not.
+    async fn stop(self) -> (i64, i64) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.task.await.expect("a writer");
+        (self.written.load(Ordering::SeqCst), self.refused.load(Ordering::SeqCst))
+    }
+}
+
+const NOTE: &str = "INSERT INTO notes (tenant_id, id) VALUES ($1, $2)";
+const REMARK: &str = "INSERT INTO remarks (tenant_id, id, flow_id) SELECT $1, $2, id FROM workflows WHERE tenant_id = $1 LIMIT 1";
+const FLOW: &str = "INSERT INTO workflows (tenant_id, id, name) VALUES ($1, $2, 'late')";
+
+/// Tables that the gateway has never heard of, so without a fence: of the tenant, and below its workflows.
+async fn make_unknown_tables(app: &TestApp) {
+    let kind = if app.backend() == DbBackend::Sqlite { "blob" } else { "uuid" };
+    for sql in [
+        format!(
+            "CREATE TABLE notes (tenant_id {kind} NOT NULL REFERENCES tenants (id), id {kind} NOT NULL, \
+             PRIMARY KEY (tenant_id, id))"
+        ),
+        format!(
+            "CREATE TABLE remarks (tenant_id {kind} NOT NULL, id {kind} NOT NULL, flow_id {kind} NOT NULL, \
+             PRIMARY KEY (tenant_id, id), FOREIGN KEY (tenant_id, flow_id) REFERENCES workflows (tenant_id, id))"
+        ),
+        "CREATE INDEX remarks_flow ON remarks (tenant_id, flow_id)".to_owned(),
+    ] {
+        app.sql(&sql, []).await;
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_late_inserts_is_swept_up_and_counted() {
+    on_both(async |app| {
+        make_unknown_tables(&app).await;
+        let bystander = Bystander::new(&app).await;
+        let victim = Victim::new(&app, 800).await;
+        let gateways = [Gateway::start(&app, None), Gateway::start(&app, None)];
+        let writers = [
+            ("notes", Writer::start(&app, NOTE, victim.id).await),
+            ("notes", Writer::start(&app, NOTE, victim.id).await),
+            ("remarks", Writer::start(&app, REMARK, victim.id).await),
+            ("workflows", Writer::start(&app, FLOW, victim.id).await),
+        ];
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        victim.is_due(&app).await;
+        until_status(&app, victim.id, "DELETED").await;
+        let mut late = BTreeMap::new();
+        for (table, writer) in writers {
+            let (written, refused) = writer.stop().await;
+            assert!(written > 0 && (refused > 0 || table == "remarks"), "{table}: {written}, {refused}");
+            *late.entry(table.to_owned()).or_default() += written;
+        }
+        // Where there is nothing to remark upon, nothing is written.
+        let remarks = app.number("SELECT count(*) FROM remarks", []).await;
+        assert_eq!(remarks, 0, "an orphan");
+        let told = victim.table_in_certificate(&app, "remarks").await;
+        assert!(told > 0 && told <= late["remarks"]);
+        late.insert("remarks".to_owned(), told);
+        victim.is_gone_with(&app, &late).await;
+        assert_eq!(app.number("SELECT count(*) FROM notes", []).await, 0);
+        bystander.has_not_noticed(&app).await;
+        drop(gateways);
+    })
+    .await;
+}
+
+/// Transactions that change several of the tenant's rows, in the order opposite to the eraser's.
+#[tokio::test]
+async fn deadlocks_with_writers_are_tried_again() {
+    on_both(async |app| {
+        let bystander = Bystander::new(&app).await;
+        let victim = Victim::new(&app, 400).await;
+        let flows = "SELECT id FROM workflows WHERE tenant_id = $1 ORDER BY id";
+        let flows: Vec<Uuid> = app
+            .rows(flows, [victim.id.into()])
+            .await
+            .iter()
+            .map(|row| row.try_get_by_index(0).expect("an id"))
+            .collect();
+        victim.is_due(&app).await;
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut writers = Vec::new();
+        for _ in 0..4 {
+            let database = Database::open(&app.database_url).await.expect("the test's database");
+            let (flows, tenant, is_over) = (flows.clone(), victim.id, is_over.clone());
+            writers.push(tokio::spawn(async move {
+                let mut at = flows.len() - 1;
+                while !is_over.load(Ordering::SeqCst) {
+                    let Ok(transaction) = database.begin().await else { continue };
+                    for step in 0..4 {
+                        let id = flows[(at + flows.len() - step * 7) % flows.len()];
+                        let sql = "UPDATE workflows SET name = 'renamed' WHERE tenant_id = $1 AND id = $2";
+                        let values: [Bound; 2] = [tenant.into(), id.into()];
+                        let change = Statement::from_sql_and_values(database.backend(), sql, values);
+                        if transaction.execute_raw(change).await.is_err() {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    let _ = transaction.commit().await;
+                    // SQLite lets whoever comes write, not whoever waits.
+                    tokio::time::sleep(Duration::from_millis(3)).await;
+                    at = (at + flows.len() - 31) % flows.len();
+                }
+            }));
+        }
+        let gateway = Gateway::start(&app, None);
+        victim.is_gone(&app).await;
+        is_over.store(true, Ordering::SeqCst);
+        for writer in writers {
+            writer.await.expect("a writer");
+        }
+        bystander.has_not_noticed(&app).await;
+        drop(gateway);
+    })
+    .await;
+}
+
+/// A session that is being written while somebody asks, or while the grace period ends.
+#[tokio::test]
+async fn a_session_whose_insert_is_in_flight_is_seen() {
+    on_both(async |app| {
+        let victim = Victim::new(&app, 50).await;
+        let in_flight = async || {
+            let transaction = app.database.begin().await.expect("a transaction");
+            let at = entity::timestamp::value(app.backend(), app.clock.now());
+            let sql = "INSERT INTO sessions (tenant_id, id, channel, started_at) VALUES ($1, $2, 'chat', $3)";
+            let values = [victim.id.into(), Uuid::now_v7().into(), at];
+            let insert = Statement::from_sql_and_values(app.backend(), sql, values);
+            transaction.execute_raw(insert).await.expect("an insert");
+            transaction
+        };
+        let transaction = in_flight().await;
+        let asked = ask(&app, victim.id, json!({ "graceSeconds": 0 }));
+        let lands = async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            transaction.commit().await.expect("a commit");
+        };
+        let (payload, ()) = tokio::join!(asked, lands);
+        assert_eq!(payload["userErrors"][0]["code"], "ACTIVE_SESSIONS", "{payload}");
+        app.sql("DELETE FROM sessions WHERE ended_at IS NULL", []).await;
+
+        // The same when the grace period ends.
+        ask(&app, victim.id, json!({ "graceSeconds": 1 })).await;
+        let transaction = in_flight().await;
+        start_worker(&app).await;
+        app.clock.set(noon() + chrono::TimeDelta::seconds(2));
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        transaction.commit().await.expect("a commit");
+        let blocked = until_status(&app, victim.id, "BLOCKED").await;
+        assert_eq!(blocked["block"]["code"], "ACTIVE_SESSIONS", "{blocked}");
+        let mut all = victim.rows.clone();
+        *all.get_mut("sessions").expect("a table") += 1;
+        assert_eq!(rows_of(&app, victim.id).await, all, "nothing has begun");
+    })
+    .await;
+}
+
+/// Somebody holds the tenant's row for long: that is told, and over when they are.
+#[tokio::test]
+async fn a_tenant_that_is_held_is_told_and_goes_when_it_is_let_go() {
+    on_both(async |app| {
+        if app.backend() == DbBackend::Sqlite {
+            // There nobody else writes meanwhile, the gateway neither.
+            return;
+        }
+        let victim = Victim::new(&app, 50).await;
+        let holder = app.database.begin().await.expect("a transaction");
+        let sql = "SELECT 1 FROM tenants WHERE id = $1 FOR KEY SHARE";
+        holder
+            .query_one_raw(Statement::from_sql_and_values(app.backend(), sql, [victim.id.into()]))
+            .await
+            .expect("a lock");
+        app.session(&Session::of(victim.id, Clock::system().now() - chrono::TimeDelta::days(2))).await;
+        let mut late = BTreeMap::new();
+        late.insert("sessions".to_owned(), 1);
+        ask(&app, victim.id, json!({ "force": true })).await;
+        let _gateway = Gateway::start(&app, None);
+        let told = until(&app, victim.id, "held", |deletion| deletion["block"] != json!(null)).await;
+        assert_eq!(told["block"]["code"], "WRITERS", "{told}");
+        assert_eq!(told["block"]["during"], "VERIFYING", "{told}");
+        holder.rollback().await.expect("an end");
+        victim.is_gone_with(&app, &late).await;
+    })
+    .await;
+}
