@@ -52,7 +52,11 @@ fn replace(certificate: &mut Value, field: &str, from: &str, to: &str) {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+    Sha256::digest(text).iter().fold(String::new(), |mut digits, byte| {
+        write!(digits, "{byte:02x}").expect("a string takes everything");
+        digits
+    })
 }
 
 #[tokio::test]

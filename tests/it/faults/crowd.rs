@@ -38,7 +38,7 @@ async fn a_hundred_requests_at_once_are_one_deletion() {
     on_both(async |app| {
         let victim = Victim::new(&app, 200).await;
         let gateways = [Gateway::start(&app, None), Gateway::start(&app, None)];
-        let (document, variables) = request(victim.id, json!({ "graceSeconds": 0 }));
+        let (document, variables) = request(victim.id, &json!({ "graceSeconds": 0 }));
         let asked = (0..100).map(|n| gateways[n % 2].post(document, variables.clone()));
         let answers = futures_util::future::join_all(asked).await;
         let of = |answer: &Option<Value>| {

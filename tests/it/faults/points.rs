@@ -37,7 +37,7 @@ async fn killed_at(app: &TestApp, victim: &Victim, point: &str, options: &[&str]
     let mut doomed = Gateway::start_with(app, Some(&fault), options);
     let is_asked = name.starts_with("request.");
     if is_asked {
-        let (document, variables) = request(victim.id, json!({ "graceSeconds": 0 }));
+        let (document, variables) = request(victim.id, &json!({ "graceSeconds": 0 }));
         assert_eq!(doomed.post(document, variables).await, None, "{fault}: it answered");
     } else {
         victim.is_due(app).await;

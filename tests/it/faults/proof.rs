@@ -63,7 +63,7 @@ async fn a_small_tenant_is_gone_at_once() {
         let small = Victim::new(&app, 2_500).await;
         assert!((9_900..10_500).contains(&small.rows.values().sum::<i64>()), "{:?}", small.rows);
         let gateway = Gateway::start_with(&app, None, &["--deletion-batch-time", "50ms"]);
-        let (document, variables) = request(small.id, json!({ "graceSeconds": 0 }));
+        let (document, variables) = request(small.id, &json!({ "graceSeconds": 0 }));
         let begun = Instant::now();
         gateway.post(document, variables).await.expect("an answer");
         // Seldom: who asks often is somebody else at work.
@@ -86,7 +86,7 @@ async fn a_huge_tenant_does_not_hold_up_a_small_one() {
         huge.is_due(&app).await;
         let gateway = Gateway::start_with(&app, None, &["--deletion-batch-time", "10ms"]);
         until(&app, huge.id, "begun", |deletion| deletion["progress"]["rowsErased"] != 0).await;
-        let (document, variables) = request(small.id, json!({ "graceSeconds": 0 }));
+        let (document, variables) = request(small.id, &json!({ "graceSeconds": 0 }));
         gateway.post(document, variables).await.expect("an answer");
         small.is_gone(&app).await;
         let shown = deletion_of(&app, huge.id).await;

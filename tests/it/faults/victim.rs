@@ -36,7 +36,7 @@ pub struct Victim {
 }
 
 /// The document to ask for a deletion with, and the input of a small tenant's.
-pub fn request(tenant: Uuid, extra: Value) -> (&'static str, Value) {
+pub fn request(tenant: Uuid, extra: &Value) -> (&'static str, Value) {
     let mut input = json!({ "tenantId": tenant, "confirmName": "Acme" });
     input.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
     (DELETE, json!({ "input": input }))
@@ -44,7 +44,7 @@ pub fn request(tenant: Uuid, extra: Value) -> (&'static str, Value) {
 
 /// Asks for a deletion of a tenant; nobody of this process works on it.
 pub async fn ask(app: &TestApp, tenant: Uuid, extra: Value) -> Value {
-    let (document, variables) = request(tenant, extra);
+    let (document, variables) = request(tenant, &extra);
     app.admin(document, variables).await["deleteTenant"].clone()
 }
 
