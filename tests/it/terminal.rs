@@ -197,9 +197,9 @@ async fn typed(mut command: Command, name: &'static str) -> (ExitStatus, String)
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect();
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &words.join(" "), "/dev/null"]).env("SHELL", "/bin/sh");
-    VARIABLES.iter().for_each(|variable| {
+    for variable in VARIABLES {
         terminal.env_remove(variable);
-    });
+    }
     terminal.envs(command.env("TERM", "xterm").get_envs().filter_map(|(name, value)| Some((name, value?))));
     tokio::task::spawn_blocking(move || {
         let mut child =
