@@ -52,11 +52,7 @@ fn replace(certificate: &mut Value, field: &str, from: &str, to: &str) {
 }
 
 fn digest(text: &str) -> String {
-    use std::fmt::Write;
-    Sha256::digest(text).iter().fold(String::new(), |mut digits, byte| {
-        write!(digits, "{byte:02x}").expect("a string takes everything");
-        digits
-    })
+    format!("{:x}", Sha256::digest(text))
 }
 
 #[tokio::test]
