@@ -22,7 +22,7 @@ pub async fn measure(server: &Server, table: &mut Table) {
     let insert = |from: &str| {
         format!(
             "\\set n random(0, {last})\nINSERT INTO calls (tenant_id, id, agent_id, direction, status, started_at, \
-             ended_at, duration_seconds, sentiment_score, cost_cents) SELECT ('{prefix}' || lpad(to_hex(:n), 12, '0'))::uuid, \
+             ended_at, duration_seconds, sentiment_score, cost_cents) SELECT ('{prefix}' || lpad(to_hex(:n::int), 12, '0'))::uuid, \
              gen_random_uuid(), '00000000-0000-0000-0000-000000000000', 'inbound', 'completed', now(), now(), 60, 0.5, 7 {from};\n"
         )
     };

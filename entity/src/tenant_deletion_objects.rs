@@ -1,4 +1,5 @@
 //! The outbox of a deletion: objects whose rows are erased and that are still to be removed from storage.
+//! Without a foreign key: checking it would cost more than erasing the rows.
 
 use sea_orm::entity::prelude::*;
 
@@ -15,9 +16,6 @@ pub struct Model {
     pub storage_key: String,
     /// Its size, as the erased row said.
     pub size_bytes: i64,
-    /// Goes with its deletion.
-    #[sea_orm(belongs_to, from = "deletion_id", to = "id", on_delete = "Cascade")]
-    pub deletion: BelongsTo<super::tenant_deletions::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

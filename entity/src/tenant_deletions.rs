@@ -101,9 +101,6 @@ pub struct Model {
     /// Where erasing stands.
     #[sea_orm(has_many)]
     pub ranges: HasMany<super::tenant_deletion_ranges::Entity>,
-    /// Objects still to be removed.
-    #[sea_orm(has_many)]
-    pub objects: HasMany<super::tenant_deletion_objects::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -109,13 +109,17 @@ async fn round(
     faults::point("objects.removed");
     let gone: Vec<_> = found.into_iter().filter(|(key, _)| !kept.contains(key)).collect();
     let bytes = gone.iter().map(|(_, bytes)| bytes).sum();
+    let keys: Vec<_> = gone.iter().map(|(key, _)| key.as_str()).collect();
+    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(failed) };
     let transaction = erasure.begin().await?;
     let mut sql = Sql::new(transaction.get_database_backend());
-    let id = sql.bind(erasure.id().into());
-    let keys: Vec<_> = gone.iter().map(|(key, _)| key.as_str()).collect();
-    let these = sql.bind_words(&keys);
-    let text =
-        format!("DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key {these}");
+    let (id, these) = (sql.bind(erasure.id().into()), sql.bind_words(&keys));
+    let (first, last) = (sql.bind((*first).into()), sql.bind((*last).into()));
+    // Between two ends, so that a plan made while the outbox was empty does not read all of it.
+    let text = format!(
+        "DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key BETWEEN {first} AND {last} \
+         AND storage_key {these}"
+    );
     let removed = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
     faults::point("objects.forgotten");
     count(erasure, &transaction, i64::try_from(removed).unwrap_or(i64::MAX), bytes).await?;

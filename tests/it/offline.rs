@@ -52,7 +52,7 @@ fn replace(certificate: &mut Value, field: &str, from: &str, to: &str) {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(text))
 }
 
 #[tokio::test]

@@ -197,9 +197,9 @@ async fn typed(mut command: Command, name: &'static str) -> (ExitStatus, String)
     let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).map(quote).collect();
     let mut terminal = Command::new("script");
     terminal.args(["-qec", &words.join(" "), "/dev/null"]).env("SHELL", "/bin/sh");
-    VARIABLES.iter().for_each(|variable| {
+    for variable in VARIABLES {
         terminal.env_remove(variable);
-    });
+    }
     terminal.envs(command.env("TERM", "xterm").get_envs().filter_map(|(name, value)| Some((name, value?))));
     tokio::task::spawn_blocking(move || {
         let mut child =
@@ -277,8 +277,12 @@ async fn an_interrupted_deletion_goes_on_where_it_was() {
         sea_orm::ConnectionTrait::execute_raw(&holder, hold).await.expect("a held row");
         send("-INT", &first);
         send("-CONT", &first);
-        let ended = tokio::task::spawn_blocking(|| first.wait_with_output().expect("an end"));
-        let ended = ended.await.expect("an output");
+        let (pid, ended) = (first.id().to_string(), || first.wait_with_output().expect("an end"));
+        let ended = tokio::time::timeout(Duration::from_secs(30), tokio::task::spawn_blocking(ended)).await;
+        if ended.is_err() {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+        let ended = ended.expect("an end in time").expect("an output");
         holder.rollback().await.expect("an end");
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1), "{said}");

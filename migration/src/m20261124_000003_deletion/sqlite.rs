@@ -43,9 +43,7 @@ fn tables() -> Vec<String> {
     deletion_id ID NOT NULL,
     storage_key TEXT NOT NULL,
     size_bytes INTEGER NOT NULL,
-    PRIMARY KEY (deletion_id, storage_key),
-    CONSTRAINT tenant_deletion_objects_deletion_fkey
-        FOREIGN KEY (deletion_id) REFERENCES tenant_deletions (id) ON DELETE CASCADE
+    PRIMARY KEY (deletion_id, storage_key)
 ) STRICT, WITHOUT ROWID",
         ),
         "CREATE INDEX tenant_deletions_unstored_idx ON tenant_deletions (id) \

@@ -155,7 +155,8 @@ fn interrupted() -> Failure {
 
 /// Hidden by itself where standard error is no terminal.
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {human_pos}/{human_len} rows  {msg}");
+    let style =
+        ProgressStyle::with_template("{bar:20} {percent:>3}% {human_pos}/{human_len} rows  {wide_msg}");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 

@@ -51,14 +51,11 @@ pub(super) fn stats(tenant: &Value) -> String {
 pub(super) fn preview(tenant: &Value) -> String {
     let preview = &tenant["deletionPreview"];
     let mut rows = vec![["table".to_owned(), "rows".to_owned()]];
-    let mut is_exact = true;
     for table in list(&preview["tables"]) {
         let estimate = if table["isExact"] == false { "~" } else { "" };
-        is_exact &= table["isExact"] != false;
         rows.push([text(&table["name"]), format!("{estimate}{}", count(&table["rowCount"]))]);
     }
-    let total = format!("{}{}", if is_exact { "" } else { "~" }, count(&preview["totalRows"]));
-    rows.push(["in all".to_owned(), total]);
+    rows.push(["in all".to_owned(), total(preview)]);
     let mut told = table(&rows);
     told.push('\n');
     told.push_str(&pairs(&[
@@ -81,10 +78,16 @@ pub(super) fn preview_line(tenant: &Value) -> String {
         text(&tenant["name"]),
         text(&preview["tenantId"]),
         text(&tenant["status"]),
-        count(&preview["totalRows"]),
+        total(preview),
         objects(&preview["objectCount"], &preview["objectBytes"]),
         activity(preview),
     )
+}
+
+/// The rows in all, marked where a part of them is estimated.
+fn total(preview: &Value) -> String {
+    let is_exact = list(&preview["tables"]).iter().all(|table| table["isExact"] != false);
+    format!("{}{}", if is_exact { "" } else { "~" }, count(&preview["totalRows"]))
 }
 
 fn activity(preview: &Value) -> String {

@@ -15,7 +15,7 @@ use tenant_gateway::{
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
-    deletion::{Deletions, Worker},
+    deletion::Worker,
     metrics::Metrics,
     storage::Storage,
     usage::{Folded, Keeper},
@@ -48,7 +48,6 @@ pub struct TestApp {
     pub shutdown: CancellationToken,
     pub storage: Storage,
     pub objects: TempDir,
-    pub deletions: Deletions,
     worker: Mutex<Option<Worker>>,
     statements: Arc<AtomicUsize>,
     log: Arc<Mutex<Vec<Statement>>>,
@@ -97,7 +96,7 @@ impl TestApp {
             metrics: Metrics::default(),
             erasing: Erasing::with(storage.clone()),
         };
-        let (deletions, worker) = (app.deletions(), Mutex::new(Some(app.eraser())));
+        let worker = Mutex::new(Some(app.eraser()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
@@ -112,7 +111,6 @@ impl TestApp {
             shutdown,
             storage,
             objects,
-            deletions,
             worker,
             statements,
             log: heard,

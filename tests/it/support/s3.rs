@@ -38,8 +38,8 @@ pub struct Bucket {
 }
 
 impl S3 {
-    /// The server of all tests, started once. None where there is no program `moto_server` in
-    /// `MOTO_SERVER` or `PATH`: one line says so, and with `REQUIRE_S3=1` the test fails instead.
+    /// The server of all tests, started once. None where neither `MOTO_SERVER` names one nor `.ci/run` has
+    /// installed one: one line says so, and with `REQUIRE_S3=1` the test fails instead.
     pub async fn shared() -> Option<&'static Self> {
         static SERVER: OnceCell<Option<S3>> = OnceCell::const_new();
         SERVER.get_or_init(Self::start).await.as_ref()
@@ -92,12 +92,11 @@ impl Drop for S3 {
     }
 }
 
+/// The one that was chosen, or that of `.ci/run`, whose version is pinned: others sign differently.
 fn program() -> Option<PathBuf> {
-    if let Some(chosen) = env::var_os("MOTO_SERVER").filter(|value| !value.is_empty()) {
-        return Some(PathBuf::from(chosen));
-    }
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join("moto_server")).find(|file| file.is_file())
+    let chosen = env::var_os("MOTO_SERVER").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let pinned = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/moto/bin/moto_server"));
+    chosen.or(Some(pinned)).filter(|file| file.is_file())
 }
 
 impl Bucket {
