@@ -68,7 +68,13 @@ pub async fn run(port: u16, connections: usize, lasting: Duration, requests: &[V
     Outcome { rate, latencies }
 }
 
-async fn client(port: u16, requests: Arc<[Vec<u8>]>, seed: u64, start: Instant, end: Instant) -> Vec<Duration> {
+async fn client(
+    port: u16,
+    requests: Arc<[Vec<u8>]>,
+    seed: u64,
+    start: Instant,
+    end: Instant,
+) -> Vec<Duration> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
     stream.set_nodelay(true).expect("a socket without delay");
     let mut dice = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

@@ -23,8 +23,7 @@ mod usage;
 mod viewer;
 
 use async_graphql::{
-    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError,
-    ValidationMode,
+    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, ValidationMode,
     parser::types::{ExecutableDocument, OperationType},
 };
 

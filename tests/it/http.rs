@@ -159,8 +159,17 @@ async fn a_document_that_was_answered_is_refused_as_a_new_one_is() {
         ("query ($first: Int!) { tenants(first: $first) { nodes { id } } }", "first"),
     ];
     let values = [
-        json!("0198c3a4-7d2e-7b10-9c55-2f6a1e0b4d33"), json!("x"), json!(""), json!(null), json!(5), json!(5.5),
-        json!(true), json!([]), json!(["x"]), json!({}), json!({ "id": "x" }),
+        json!("0198c3a4-7d2e-7b10-9c55-2f6a1e0b4d33"),
+        json!("x"),
+        json!(""),
+        json!(null),
+        json!(5),
+        json!(5.5),
+        json!(true),
+        json!([]),
+        json!(["x"]),
+        json!({}),
+        json!({ "id": "x" }),
     ];
     on_both(async |app| {
         for (document, name) in documents {
@@ -173,7 +182,8 @@ async fn a_document_that_was_answered_is_refused_as_a_new_one_is() {
             let good = if name == "after" { json!(null) } else { good };
             let codes = ask(document, &json!({ name: good })).await.2;
             assert_eq!(codes, Vec::<String>::new(), "{document}");
-            let given = values.iter().map(|value| json!({ name: value })).chain([json!({}), json!({ "x": 1 })]);
+            let given =
+                values.iter().map(|value| json!({ name: value })).chain([json!({}), json!({ "x": 1 })]);
             for (number, variables) in given.enumerate() {
                 let new = format!("{document} # {number}");
                 let (known, new) = (ask(document, &variables).await, ask(&new, &variables).await);

@@ -176,7 +176,11 @@ async fn a_key_set_is_read_again_when_a_token_names_a_new_key() {
     clock.set(noon());
     assert_eq!(verdict(&gateway, &by_ed25519("second")).await, Ok(Role::Admin));
     let withdrawn = verdict(&gateway, &by_ed25519("first")).await;
-    assert_eq!(withdrawn, Err(NotAuthentic::Invalid), "what its key verified once is not remembered beyond it");
+    assert_eq!(
+        withdrawn,
+        Err(NotAuthentic::Invalid),
+        "what its key verified once is not remembered beyond it"
+    );
     // A public key is no secret: whoever knows it cannot sign with it.
     assert_eq!(verdict(&gateway, &signed(ED25519_PUBLIC, &claims())).await, Err(NotAuthentic::Invalid));
 }
