@@ -60,7 +60,7 @@ pub struct Authenticator {
     verifier: Verifier,
     /// What was read in tokens whose signature was verified, under the number of the keys that did. Whether
     /// they are still in time is looked at each time.
-    remembered: Cache<String, (u64, Arc<Received>), ByLength>,
+    known: Cache<String, (u64, Arc<Received>), ByLength>,
     issuer: Option<String>,
     audience: Option<String>,
     clock: Clock,
@@ -117,8 +117,8 @@ impl Authenticator {
             }
             Keys::KeySet(source) => Verifier::KeySet(KeySet::load(source, clock.clone()).await?),
         };
-        let remembered = Cache::with_weighter(EXPECTED, CAPACITY, ByLength);
-        Ok(Self { verifier, remembered, issuer, audience, clock })
+        let known = Cache::with_weighter(EXPECTED, CAPACITY, ByLength);
+        Ok(Self { verifier, known, issuer, audience, clock })
     }
 
     /// The viewer behind the value of an `Authorization` header.
@@ -135,14 +135,11 @@ impl Authenticator {
         let token = token.trim();
         // Asked for before the keys are: those read meanwhile may not have this token's among them any more.
         let keys = self.verifier.keys();
-        let known = self.remembered.get(token).filter(|(verified_by, _)| *verified_by == keys);
-        let claims = if let Some((_, claims)) = known {
-            claims
-        } else {
-            let claims = Arc::new(self.claims(token).await.ok_or(NotAuthentic::Invalid)?);
-            self.remembered.insert(token.to_owned(), (keys, claims.clone()));
-            claims
-        };
+        if let Some((_, claims)) = self.known.get(token).filter(|(verified_by, _)| *verified_by == keys) {
+            return claims.viewer(self.clock.now());
+        }
+        let claims = Arc::new(self.claims(token).await.ok_or(NotAuthentic::Invalid)?);
+        self.known.insert(token.to_owned(), (keys, claims.clone()));
         claims.viewer(self.clock.now())
     }
 

@@ -36,8 +36,9 @@ const NO_CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 0";
 /// A connection that was idle for so long is tried before it is used: whoever is busy asks nobody twice.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Bytes of a SQLite file that are read as memory, without a copy.
-const SQLITE_MAPPED: &str = "268435456";
+/// Bytes of a SQLite file that are read as memory, without a copy: as many as the library allows. They are
+/// the file's pages in the system's cache, and take memory once for all connections.
+const SQLITE_MAPPED: &str = "2147418112";
 
 /// Settings of every connection to PostgreSQL. The gateway's statements are made for indexes: one plan for
 /// all parameters, through indexes only, without compiling or further processes, so that a large tenant is

@@ -53,6 +53,8 @@ impl Batchers {
     }
 }
 
+type Gathering<S> = Loader<<S as Source>::Key, Loaded<<S as Source>::Value>, Shared<S>>;
+
 /// One request's loader for one source. Most requests need one of them: each is made when it is.
 struct Own<S: Source> {
     batcher: Batcher<S>,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use entity::timestamp;
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, QueryResult, Value};
+use entity::{tenants::COLUMNS, timestamp};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
 use thiserror::Error as ThisError;
 
 use super::{Status, Tenant};
@@ -117,7 +117,7 @@ impl Criteria {
             .iter()
             .take(slice.size)
             .map(|row| {
-                let tenant = Tenant::from_query_result(row, "")?;
+                let tenant = Tenant::read(row)?;
                 let cursor = Cursor { order: self.order_name(), key: self.key_text(row)?, id: tenant.id };
                 Ok((cursor, tenant))
             })
@@ -185,7 +185,7 @@ impl Criteria {
         };
         let (inner, outer) = (self.conditions(sql), self.quota_conditions());
         Ok(format!(
-            "SELECT t.*, {key} AS k FROM (SELECT t.*{columns} FROM tenants t {join} WHERE {inner}) t WHERE {outer}"
+            "SELECT {COLUMNS}, {key} AS k FROM (SELECT t.*{columns} FROM tenants t {join} WHERE {inner}) t WHERE {outer}"
         ))
     }
 

@@ -222,11 +222,11 @@ impl Reader {
         let live = sql.bind_instant(as_of - self.session_timeout);
         let horizon = sql.bind_instant(as_of - CALL_HORIZON);
         format!(
-            "t.id, t.name, t.status, t.time_zone, t.plan, t.monthly_call_limit, t.max_concurrent_calls, \
-             t.created_at, t.updated_at, {unbuilt} AS unbuilt, \
+            "{}, {unbuilt} AS unbuilt, \
              (SELECT count(*) FROM agents a WHERE a.tenant_id = t.id) AS agents, \
              {ACTIVE_SESSIONS} AS active_sessions, {ACTIVE_CALLS} AS active_calls, \
-             (SELECT max(c.started_at) FROM calls c WHERE c.tenant_id = t.id) AS last_call_at"
+             (SELECT max(c.started_at) FROM calls c WHERE c.tenant_id = t.id) AS last_call_at",
+            tenants::COLUMNS
         )
         .replace("$LIVE", &live)
         .replace("$HORIZON", &horizon)
@@ -247,10 +247,18 @@ impl Reader {
             quarter_hours.select(&mut sql, &self.database, "usage_quarter_hours", &these),
             days.select(&mut sql, &self.database, "usage_days", &these),
         ];
-        if backend == DbBackend::Postgres {
-            sources.push(deltas(&mut sql, &self.database, windows, &these));
-        }
         let integer = if backend == DbBackend::Sqlite { "INTEGER" } else { "bigint" };
+        // SQLite would keep the sums of an outer join in a table with an index, made for each statement. With
+        // a row of zeros for every tenant the sums can lead instead.
+        let join = if backend == DbBackend::Sqlite {
+            let zeros = ["0"; SUMS.len()].join(", ");
+            sources
+                .push(format!("SELECT t.id, 0 AS n, 0 AS today, {zeros} FROM tenants t WHERE t.id {these}"));
+            "m CROSS JOIN tenants t ON t.id = m.tenant_id".to_owned()
+        } else {
+            sources.push(deltas(&mut sql, &self.database, windows, &these));
+            format!("tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}")
+        };
         let sum = |column: &str, flag: i32| format!("sum({column}) FILTER (WHERE n & {flag} <> 0)");
         let sums = SUMS.map(|column| format!("{} AS {column}", sum(column, MONTH)));
         let given = |column: &str| format!("cast(coalesce(m.{column}, 0) AS {integer}) AS {column}");
@@ -259,7 +267,7 @@ impl Reader {
         let text = format!(
             "WITH parts AS ({}), m AS ( \
                SELECT tenant_id, {} AS calls_today, {} FROM parts GROUP BY tenant_id) \
-             SELECT {columns}, {}, {} FROM tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}",
+             SELECT {columns}, {}, {} FROM {join}",
             sources.join(" UNION ALL "),
             sum("today", TODAY),
             sums.join(", "),
@@ -336,17 +344,7 @@ fn find(
 ) -> Result<Found, DbErr> {
     let mut found = Found { readings: HashMap::with_capacity(rows.len()), ..Found::default() };
     for row in rows {
-        let tenant = tenants::Model {
-            id: row.try_get_by_index(0)?,
-            name: row.try_get_by_index(1)?,
-            status: row.try_get_by_index(2)?,
-            time_zone: row.try_get_by_index(3)?,
-            plan: row.try_get_by_index(4)?,
-            monthly_call_limit: row.try_get_by_index(5)?,
-            max_concurrent_calls: row.try_get_by_index(6)?,
-            created_at: row.try_get_by_index(7)?,
-            updated_at: row.try_get_by_index(8)?,
-        };
+        let tenant = tenants::Model::read(row)?;
         let (id, zone) = (tenant.id, Zone::named(&tenant.time_zone).ok());
         let stats = match zone.map(|zone| (zone, windows.get(&zone))) {
             None => None,

@@ -9,7 +9,7 @@
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     fmt::Debug,
     hash::Hash,
     panic::AssertUnwindSafe,
@@ -26,7 +26,8 @@ use crate::metrics::BatchMetrics;
 /// Statements of one source that run at the same time, at most.
 const FLIGHTS: usize = 4;
 /// Keys that must wait before a further statement is sent beside those that run. A statement of many
-/// keys costs much less than as many statements of one.
+/// keys costs much less than as many statements of one. Keys that a running statement reads do not count:
+/// all who want what many want share the next.
 const CROWD: usize = 16;
 /// Keys that may wait for one source; beyond it callers are turned away at once.
 const MAX_WAITING: usize = 20_000;
@@ -68,19 +69,50 @@ struct Inner<S: Source> {
 struct Queue<S: Source> {
     waiting: VecDeque<Ask<S>>,
     keys: usize,
+    /// Of these, those that no statement was reading when they came.
+    fresh: usize,
     flights: usize,
+    /// What the running statements read, and how many of them.
+    sent: HashMap<S::Key, usize>,
 }
 
 impl<S: Source> Queue<S> {
     /// Whether those that wait should not wait for the statements that run.
     fn wants_flight(&self) -> bool {
-        self.keys > 0 && (self.flights == 0 || self.flights < FLIGHTS && self.keys >= CROWD)
+        self.keys > 0 && (self.flights == 0 || self.flights < FLIGHTS && self.fresh >= CROWD)
+    }
+
+    /// Whether a statement that has ended should be followed by another.
+    fn wants_another(&self) -> bool {
+        self.keys > 0 && (self.flights == 0 || self.keys >= CROWD)
+    }
+
+    /// The keys of these, which are sent now, each once.
+    fn send(&mut self, asks: &[Ask<S>]) -> Vec<S::Key> {
+        let distinct: HashSet<S::Key> = asks.iter().flat_map(|ask| ask.keys.iter().copied()).collect();
+        for key in &distinct {
+            *self.sent.entry(*key).or_default() += 1;
+        }
+        distinct.into_iter().collect()
+    }
+
+    /// These keys have been read.
+    fn done(&mut self, keys: &[S::Key]) {
+        for key in keys {
+            if let Entry::Occupied(mut statements) = self.sent.entry(*key) {
+                *statements.get_mut() -= 1;
+                if *statements.get() == 0 {
+                    statements.remove();
+                }
+            }
+        }
     }
 }
 
 /// Keys that belong together, and who waits for them.
 struct Ask<S: Source> {
     keys: Vec<S::Key>,
+    fresh: usize,
     since: Instant,
     reply: oneshot::Sender<Answers<S>>,
 }
@@ -93,7 +125,8 @@ impl<S: Source> Clone for Batcher<S> {
 
 impl<S: Source> Batcher<S> {
     pub(super) fn new(source: S, metrics: BatchMetrics) -> Self {
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), keys: 0, flights: 0 });
+        let (waiting, sent) = (VecDeque::new(), HashMap::new());
+        let queue = Mutex::new(Queue { waiting, keys: 0, fresh: 0, flights: 0, sent });
         Self(Arc::new(Inner { source, metrics, queue }))
     }
 
@@ -106,8 +139,10 @@ impl<S: Source> Batcher<S> {
             if queue.keys + keys.len() > MAX_WAITING {
                 return failed(keys, &Fault::new(Code::Unavailable, TOO_MANY));
             }
+            let fresh = keys.iter().filter(|key| !queue.sent.contains_key(key)).count();
             queue.keys += keys.len();
-            queue.waiting.push_back(Ask { keys: keys.to_vec(), since: Instant::now(), reply });
+            queue.fresh += fresh;
+            queue.waiting.push_back(Ask { keys: keys.to_vec(), fresh, since: Instant::now(), reply });
             if queue.wants_flight() {
                 queue.flights += 1;
                 Flight::start(self.0.clone());
@@ -129,8 +164,8 @@ impl<S: Source> Inner<S> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what fits into one statement. What nobody waits for any more is dropped.
-    fn take(&self) -> Vec<Ask<S>> {
+    /// Takes what fits into one statement, with its keys. What nobody waits for any more is dropped.
+    fn take(&self) -> (Vec<Ask<S>>, Vec<S::Key>) {
         let mut queue = self.queue();
         let (mut taken, mut keys) = (Vec::new(), 0);
         while let Some(ask) = queue.waiting.front() {
@@ -140,26 +175,20 @@ impl<S: Source> Inner<S> {
             }
             if let Some(ask) = queue.waiting.pop_front() {
                 queue.keys -= ask.keys.len();
+                queue.fresh -= ask.fresh;
                 if !ask.reply.is_closed() {
                     keys += ask.keys.len();
                     taken.push(ask);
                 }
             }
         }
-        taken
+        let keys = queue.send(&taken);
+        (taken, keys)
     }
 
-    async fn answer(&self, asks: Vec<Ask<S>>) {
-        let distinct: HashSet<S::Key> = asks.iter().flat_map(|ask| ask.keys.iter().copied()).collect();
-        let keys: Vec<S::Key> = distinct.into_iter().collect();
+    fn note(&self, asks: &[Ask<S>], keys: &[S::Key]) {
         let longest = asks.iter().map(|ask| ask.since.elapsed()).max().unwrap_or_default();
         self.metrics.sent(keys.len(), longest);
-        let answers = self.load(&keys).await;
-        for ask in asks {
-            let own = ask.keys.iter().filter_map(|key| Some((*key, answers.get(key)?.clone()))).collect();
-            // Whoever has stopped waiting needs no answer.
-            let _ = ask.reply.send(own);
-        }
     }
 
     /// A statement that hangs must not hold up those that wait behind it.
@@ -188,6 +217,14 @@ impl<S: Source> Inner<S> {
     }
 }
 
+fn reply<S: Source>(asks: Vec<Ask<S>>, answers: &Answers<S>) {
+    for ask in asks {
+        let own = ask.keys.iter().filter_map(|key| Some((*key, answers.get(key)?.clone()))).collect();
+        // Whoever has stopped waiting needs no answer.
+        let _ = ask.reply.send(own);
+    }
+}
+
 fn answers<S: Source>(keys: &[S::Key], mut found: HashMap<S::Key, S::Value>) -> Answers<S> {
     keys.iter().map(|key| (*key, Ok(found.remove(key)))).collect()
 }
@@ -213,15 +250,23 @@ impl<S: Source> Flight<S> {
                 // Under the lock: an ask that comes after it starts a flight of its own.
                 let mut queue = self.inner.queue();
                 queue.flights -= 1;
-                if !queue.wants_flight() {
+                if !queue.wants_another() {
                     self.landed = true;
                     return;
                 }
                 queue.flights += 1;
             }
-            let asks = self.inner.take();
+            let (asks, keys) = self.inner.take();
+            if asks.is_empty() {
+                continue;
+            }
+            self.inner.note(&asks, &keys);
+            let answers = AssertUnwindSafe(self.inner.load(&keys)).catch_unwind().await;
+            self.inner.queue().done(&keys);
             // A panic takes the answers of its own batch with it, not the flight: others wait for that.
-            if !asks.is_empty() && AssertUnwindSafe(self.inner.answer(asks)).catch_unwind().await.is_err() {
+            if let Ok(answers) = answers {
+                reply(asks, &answers);
+            } else {
                 tracing::error!(source = S::NAME, "a batch panicked");
             }
         }

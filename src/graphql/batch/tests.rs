@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{Batcher, Code, Fault, MAX_WAITING, PATIENCE, Source};
+use super::{Batcher, CROWD, Code, Fault, MAX_WAITING, PATIENCE, Source};
 use crate::metrics::Metrics;
 
 /// Gives every key its double, once it is let; some keys are bad.
@@ -76,6 +76,38 @@ async fn what_gathers_meanwhile_goes_out_together_and_no_key_joins_what_was_sent
     assert_eq!(value(&second.await.unwrap(), 3), Ok(Some(6)));
     assert_eq!(value(&none.await.unwrap(), 0), Ok(None), "nothing is known of it");
     assert_eq!(*source.sent.lock().unwrap(), [vec![1], vec![0, 1, 2, 3]]);
+}
+
+#[tokio::test]
+async fn who_wants_what_is_being_read_shares_the_next_statement_and_others_need_not_wait() {
+    let (source, batcher) = doubles(0);
+    let crowd = u32::try_from(CROWD).unwrap();
+    let group = |from: u32| -> Vec<u32> { (from..from + crowd).collect() };
+    let ask = |keys: Vec<u32>| {
+        let batcher = batcher.clone();
+        tokio::spawn(async move { batcher.ask(&keys).await })
+    };
+    let mut asks = Vec::new();
+    for _ in 0..5 {
+        asks.push(ask(group(100)));
+        settle().await;
+    }
+    assert_eq!(*source.sent.lock().unwrap(), [group(100)], "four wait for the first");
+    source.gate.add_permits(1);
+    settle().await;
+    assert_eq!(*source.sent.lock().unwrap(), [group(100), group(100)], "and share the second");
+    asks.push(ask(group(200)));
+    settle().await;
+    assert_eq!(source.sent.lock().unwrap()[2..], [group(200)], "beside it");
+    source.gate.add_permits(2);
+    for asked in asks {
+        assert!(asked.await.unwrap().values().all(|answer| matches!(answer, Ok(Some(_)))));
+    }
+    for group in [group(100), group(200)] {
+        ask(group);
+        settle().await;
+    }
+    assert_eq!(source.sent.lock().unwrap().len(), 5, "what has been read is not being read");
 }
 
 #[tokio::test]
