@@ -89,7 +89,8 @@ enum Origin {
     Listing,
 }
 
-/// Removes some objects of the outbox, which come in its order. Returns why the last of those stays that could not be removed.
+/// Removes some objects of the outbox, in its order. Returns why the last of those stays that could not be
+/// removed.
 async fn round(
     erasure: &Erasure<'_>,
     found: Vec<(String, i64)>,
