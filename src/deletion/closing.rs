@@ -63,16 +63,17 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
         journal::erased(&transaction, id, table, *rows).await?;
     }
     faults::point("closing.swept");
+    let remaining = cascade::remaining(&transaction, &plan, tenant, 1).await?;
+    if let Some((table, _)) = remaining.first() {
+        // With them what the sweep counted goes back.
+        return Err(Obstacle::RowsRemain(table.to_string()));
+    }
+    faults::point("closing.proven");
     if objects::any(&transaction, id).await? {
         // What was swept up is erased for good; its objects have to go first.
         erasure.commit(transaction).await?;
         return again(erasure, "rows with objects came in late");
     }
-    let remaining = cascade::remaining(&transaction, &plan, tenant, 1).await?;
-    if let Some((table, _)) = remaining.first() {
-        return Err(Obstacle::RowsRemain(table.to_string()));
-    }
-    faults::point("closing.proven");
     if cascade::delete_root(&transaction, &plan, tenant).await?
         && let Some(root) = plan.steps.last()
     {

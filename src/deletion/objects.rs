@@ -41,7 +41,7 @@ pub(super) async fn remove(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows
         if state == Rows::Paused {
             return Ok(());
         }
-        let pause = match empty_outbox(erasure).await {
+        let pause = match empty_outbox(erasure, Origin::Rows).await {
             Ok(look) if state == Rows::Going => PAUSE.max(look.read * REST),
             Ok(look) if look.named == 0 => break,
             Ok(_) => continue,
@@ -68,7 +68,7 @@ struct Look {
 
 /// Removes what the outbox names, in the order of the keys. What cannot be removed stays in it, and is told when
 /// all the others are gone.
-async fn empty_outbox(erasure: &Erasure<'_>) -> Result<Look, Obstacle> {
+async fn empty_outbox(erasure: &Erasure<'_>, origin: Origin) -> Result<Look, Obstacle> {
     let (mut after, mut failed, mut look) = (None, None, Look::default());
     loop {
         let begun = Instant::now();
@@ -77,7 +77,7 @@ async fn empty_outbox(erasure: &Erasure<'_>) -> Result<Look, Obstacle> {
         let Some((last, _)) = found.last() else { break };
         after = Some(last.clone());
         look.named += found.len();
-        failed = round(erasure, found, Origin::Rows).await?.or(failed);
+        failed = round(erasure, found, origin).await?.or(failed);
     }
     failed.map_or(Ok(look), Err)
 }
@@ -89,7 +89,8 @@ enum Origin {
     Listing,
 }
 
-/// Removes some objects of the outbox. Returns why the last of those stays that could not be removed.
+/// Removes some objects of the outbox, in its order. Returns why the last of those stays that could not be
+/// removed.
 async fn round(
     erasure: &Erasure<'_>,
     found: Vec<(String, i64)>,
@@ -143,9 +144,7 @@ async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
         write_down(erasure.id(), &transaction, &found).await?;
         erasure.commit(transaction).await?;
         faults::point("objects.found");
-        if let Some(obstacle) = round(erasure, found, Origin::Listing).await? {
-            return Err(obstacle);
-        }
+        empty_outbox(erasure, Origin::Listing).await?;
     }
     let hidden = storage.purge_hidden(&prefix).await?;
     faults::point("objects.purged");

@@ -13,6 +13,7 @@ mod proof;
 mod schema;
 mod server;
 mod soak;
+mod standing;
 mod states;
 mod storage;
 mod victim;

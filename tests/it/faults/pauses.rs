@@ -6,6 +6,7 @@ use sea_orm::DbBackend;
 
 use super::{
     process::{Gateway, leases_run_out},
+    standing::{can_write, standing_at},
     victim::{Bystander, Victim, deletion_of, rows_of},
 };
 use crate::support::{Backend, TestApp, on, on_both};
@@ -15,13 +16,17 @@ use crate::support::{Backend, TestApp, on, on_both};
 async fn a_gateway_that_was_overtaken_between_batches_erases_nothing_more() {
     on_both(async |app| {
         let bystander = Bystander::new(&app).await;
-        let victim = Victim::new(&app, 600).await;
-        victim.is_due(&app).await;
-        let sleeper = Gateway::start(&app, Some("batch.committed=stop@2"));
-        sleeper.stands_still().await;
+        let (victim, sleeper) = standing_at(&app, 600, "batch.committed", async |_| {}).await;
         leases_run_out(&app).await;
-        let other = Gateway::start(&app, Some("batch.committed=stop@2"));
-        other.stands_still().await;
+        let other = loop {
+            let other = Gateway::start(&app, Some("batch.committed=stop"));
+            other.stands_still().await;
+            if can_write(&app).await {
+                break other;
+            }
+            drop(other);
+            leases_run_out(&app).await;
+        };
         let state = async |app: &TestApp| {
             let progress = deletion_of(app, victim.id).await["progress"].clone();
             let ranges = "SELECT position * 1000000 + coalesce(sum(length(after_key)), 0) FROM tenant_deletion_ranges \

@@ -6,23 +6,13 @@ use sea_orm::DbBackend;
 use serde_json::json;
 
 use super::{
-    process::Gateway,
+    standing::standing_at,
     victim::{Bystander, Victim, ask, rows_of, until_status},
 };
 use crate::{
     deletion::resume,
     support::{Rows, TenantRow, TestApp, id, on_both},
 };
-
-/// Lets a gateway erase `victim` up to a point, does `work`, and lets it go on.
-async fn midway(app: &TestApp, victim: &Victim, point: &str, work: impl AsyncFnOnce()) -> Gateway {
-    victim.is_due(app).await;
-    let gateway = Gateway::start(app, Some(&format!("{point}=stop")));
-    gateway.stands_still().await;
-    work().await;
-    gateway.signal("-CONT");
-    gateway
-}
 
 fn kind(app: &TestApp) -> &'static str {
     if app.backend() == DbBackend::Sqlite { "blob" } else { "uuid" }
@@ -34,7 +24,6 @@ async fn a_table_that_appears_and_restricts_is_erased_too() {
     on_both(async |app| {
         let bystander = Bystander::new(&app).await;
         for point in ["plan.adopted", "batch.committed", "step.done", "phase.committed", "closing.begun"] {
-            let victim = Victim::new(&app, 100).await;
             // The catalogue cannot change under an open transaction on SQLite.
             if point == "closing.begun" && app.backend() == DbBackend::Sqlite {
                 continue;
@@ -55,11 +44,10 @@ async fn a_table_that_appears_and_restricts_is_erased_too() {
             } else {
                 "INSERT INTO holds SELECT id, id, id FROM tenants WHERE id = $1"
             };
-            let _gateway = midway(&app, &victim, point, async || {
-                app.sql(&made, []).await;
-                app.sql(rows, [victim.id.into()]).await;
-            })
-            .await;
+            let (victim, gateway) = standing_at(&app, 100, point, async |_| {}).await;
+            app.sql(&made, []).await;
+            app.sql(rows, [victim.id.into()]).await;
+            gateway.signal("-CONT");
             victim.is_gone_with(&app, &BTreeMap::from([("holds".to_owned(), 1)])).await;
             assert_eq!(app.number("SELECT count(*) FROM holds", []).await, 0);
             app.sql("DROP TABLE holds", []).await;
@@ -79,15 +67,16 @@ async fn a_table_that_is_dropped_meanwhile_is_no_obstacle() {
                 "CREATE TABLE extras (tenant_id {kind} NOT NULL REFERENCES tenants (id), id {kind} NOT NULL, \
                  PRIMARY KEY (tenant_id, id))"
             );
-            app.sql(&made, []).await;
-            let victim = Victim::new(&app, 100).await;
-            for _ in 0..30 {
-                app.sql("INSERT INTO extras VALUES ($1, $2)", [victim.id.into(), id().into()]).await;
-            }
-            let _gateway = midway(&app, &victim, point, async || {
-                app.sql("DROP TABLE extras", []).await;
+            let (victim, gateway) = standing_at(&app, 100, point, async |victim: &Victim| {
+                app.sql("DROP TABLE IF EXISTS extras", []).await;
+                app.sql(&made, []).await;
+                for _ in 0..30 {
+                    app.sql("INSERT INTO extras VALUES ($1, $2)", [victim.id.into(), id().into()]).await;
+                }
             })
             .await;
+            app.sql("DROP TABLE extras", []).await;
+            gateway.signal("-CONT");
             let erased = if point == "plan.adopted" {
                 BTreeMap::new()
             } else {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     process::Gateway,
+    standing::standing_at,
     victim::{Bystander, Victim, ask, deletion_of, rows_of, until, until_status},
     worker::start_worker,
 };
@@ -43,10 +44,7 @@ async fn each_state_allows_what_it_should() {
         for (point, status) in
             [("turn.leased", "SCHEDULED"), ("batch.committed", "ERASING"), ("phase.committed", "VERIFYING")]
         {
-            let victim = Victim::new(&app, 50).await;
-            victim.is_due(&app).await;
-            let gateway = Gateway::start(&app, Some(&format!("{point}=stop")));
-            gateway.stands_still().await;
+            let (victim, gateway) = standing_at(&app, 50, point, async |_| {}).await;
             let deletion = deletion_of(&app, victim.id).await;
             assert_eq!(deletion["status"], status);
             is_refused(&app, &deletion, "resume").await;

@@ -28,8 +28,9 @@ pub struct Victim {
     pub id: Uuid,
     /// Rows by table.
     pub rows: BTreeMap<String, i64>,
-    objects: i64,
-    bytes: i64,
+    /// Objects that are to be removed, and their bytes.
+    pub objects: i64,
+    pub bytes: i64,
     /// The month of all its calls, and how many: each lasts a minute and costs 7 cents.
     month: String,
     calls: i64,

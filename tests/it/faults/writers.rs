@@ -17,10 +17,14 @@ use uuid::Uuid;
 
 use super::{
     process::Gateway,
+    standing::standing_at,
     victim::{Bystander, Victim, ask, rows_of, until, until_status},
     worker::start_worker,
 };
-use crate::support::{Rows, Session, TestApp, noon, on_both};
+use crate::{
+    deletion::resume,
+    support::{Rows, Session, TestApp, noon, on_both},
+};
 
 /// Writes the same statement again and again, whatever comes of it, until it is told to stop.
 struct Writer {
@@ -232,6 +236,50 @@ async fn a_tenant_that_is_held_is_told_and_goes_when_it_is_let_go() {
         assert_eq!(told["block"]["during"], "VERIFYING", "{told}");
         holder.rollback().await.expect("an end");
         victim.is_gone_with(&app, &late).await;
+    })
+    .await;
+}
+
+/// A row that names an object comes in at the very end, while a trigger keeps another: neither is counted before it
+/// is gone.
+#[tokio::test]
+async fn what_comes_in_at_the_end_is_counted_when_it_is_gone() {
+    on_both(async |app| {
+        let (mut victim, gateway) = standing_at(&app, 50, "phase.committed", async |_| {}).await;
+        let is_sqlite = app.backend() == DbBackend::Sqlite;
+        let (open, keep, let_go) = if is_sqlite {
+            (
+                "DROP TRIGGER tenant_fence_knowledge_files",
+                vec!["CREATE TRIGGER keep BEFORE DELETE ON notes BEGIN SELECT RAISE(IGNORE); END"],
+                "DROP TRIGGER keep",
+            )
+        } else {
+            (
+                "DROP TRIGGER tenant_fence ON knowledge_files",
+                vec![
+                    "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+                    "CREATE TRIGGER keep BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION keep()",
+                ],
+                "DROP TRIGGER keep ON notes",
+            )
+        };
+        make_unknown_tables(&app).await;
+        for sql in std::iter::once(open).chain(keep) {
+            app.sql(sql, []).await;
+        }
+        app.sql(NOTE, [victim.id.into(), Uuid::now_v7().into()]).await;
+        let file = "INSERT INTO knowledge_files (tenant_id, id, name, storage_key, size_bytes) VALUES ($1, $2, 'late', $3, 9)";
+        let key = format!("tenants/{}/files/late.txt", victim.id);
+        app.storage.put(&key, vec![b'x'; 9]).await.expect("an object");
+        app.sql(file, [victim.id.into(), Uuid::now_v7().into(), key.into()]).await;
+        (victim.objects, victim.bytes) = (victim.objects + 1, victim.bytes + 9);
+        gateway.signal("-CONT");
+        let blocked = until_status(&app, victim.id, "BLOCKED").await;
+        assert_eq!(blocked["block"]["code"], "ROWS_REMAIN", "{blocked}");
+        app.sql(let_go, []).await;
+        resume(&app, &blocked["id"], json!({})).await;
+        let late = [("notes", 1), ("remarks", 0), ("knowledge_files", 1)];
+        victim.is_gone_with(&app, &late.map(|(table, rows)| (table.to_owned(), rows)).into()).await;
     })
     .await;
 }
