@@ -33,6 +33,9 @@ use crate::{
 /// A batch neither waits nor works for long. What the server loses of it in a crash is done again.
 const BATCH: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '2s'; \
      SET LOCAL idle_in_transaction_session_timeout = '10s'; SET LOCAL synchronous_commit = off";
+/// Rows are read in the order of an index. A plan made for a table that was thought to be small would read and
+/// sort all that is left of it for every batch.
+const IN_ORDER: &str = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off";
 
 /// So often in one turn erasing begins anew.
 const MOST_REOPENED: u32 = 5;
@@ -304,10 +307,20 @@ impl<'a> Erasure<'a> {
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Obstacle> {
         let transaction = self.tools.database.begin_without_checkpoint().await?;
         if self.tools.database.backend() == DbBackend::Postgres {
-            transaction.execute_unprepared(BATCH).await?;
+            transaction.execute_unprepared(&format!("{BATCH}; {IN_ORDER}")).await?;
         }
         cascade::see_all(&transaction).await?;
         Ok(transaction)
+    }
+
+    /// A snapshot that shares statements, hence their plans, with batches.
+    pub(super) async fn snapshot(&self) -> Result<DatabaseTransaction, Obstacle> {
+        let snapshot = self.tools.database.snapshot().await?;
+        if self.tools.database.backend() == DbBackend::Postgres {
+            snapshot.execute_unprepared(IN_ORDER).await?;
+        }
+        cascade::see_all(&snapshot).await?;
+        Ok(snapshot)
     }
 
     /// Commits it, unless another process has taken over. What was in the way is no longer.

@@ -14,7 +14,7 @@ use super::{
     obstacle::Obstacle,
 };
 use crate::{
-    database::{self, Sql},
+    database::{self, Column, Sql},
     faults, storage,
 };
 
@@ -114,12 +114,15 @@ async fn round(
     let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(failed) };
     let transaction = erasure.begin().await?;
     let mut sql = Sql::new(transaction.get_database_backend());
-    let (id, these) = (sql.bind(erasure.id().into()), sql.bind_words(&keys));
-    let (first, last) = (sql.bind((*first).into()), sql.bind((*last).into()));
-    // Between two ends, so that a plan made while the outbox was empty does not read all of it.
+    let (id, first, last) =
+        (sql.bind(erasure.id().into()), sql.bind((*first).into()), sql.bind((*last).into()));
+    let these =
+        sql.bind_table("g", vec![("key", Column::Words(keys.iter().map(ToString::to_string).collect()))]);
+    // Between two ends, so that a plan made while the outbox was empty does not read all of it; and joined,
+    // because an array would be looked through for every row.
     let text = format!(
         "DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key BETWEEN {first} AND {last} \
-         AND storage_key {these}"
+         AND storage_key IN (SELECT g.key FROM {these})"
     );
     let removed = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
     faults::point("objects.forgotten");
@@ -192,20 +195,21 @@ async fn count<C: ConnectionTrait>(
 }
 
 /// The next objects to remove, in the order of their keys, with their bytes.
-async fn outbox(erasure: &Erasure<'_>, after: Option<&str>) -> Result<Vec<(String, i64)>, database::Error> {
-    let connection = &erasure.tools.database.connection;
-    let mut sql = Sql::new(connection.get_database_backend());
+async fn outbox(erasure: &Erasure<'_>, after: Option<&str>) -> Result<Vec<(String, i64)>, Obstacle> {
+    let snapshot = erasure.snapshot().await?;
+    let mut sql = Sql::new(snapshot.get_database_backend());
     let id = sql.bind(erasure.id().into());
     let rest = after.map(|after| format!("AND storage_key > {}", sql.bind(after.into()))).unwrap_or_default();
     let text = format!(
         "SELECT storage_key, size_bytes FROM tenant_deletion_objects \
          WHERE deletion_id = {id} {rest} ORDER BY storage_key LIMIT {BULK}"
     );
-    let rows = connection.query_all_raw(sql.statement(&text)).await?;
+    let rows = snapshot.query_all_raw(sql.statement(&text)).await.map_err(database::Error::from)?;
+    snapshot.commit().await.map_err(database::Error::from)?;
     erasure.traffic.done();
     let read =
         |row: &sea_orm::QueryResult| Ok((row.try_get_by("storage_key")?, row.try_get_by("size_bytes")?));
-    Ok(rows.iter().map(read).collect::<Result<_, DbErr>>()?)
+    Ok(rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(database::Error::from)?)
 }
 
 /// Whether the outbox still names objects.

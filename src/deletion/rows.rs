@@ -34,8 +34,7 @@ pub(super) async fn erase(
     let (tenant, id) = (erasure.deletion.tenant, erasure.deletion.id);
     let mut ranges = journal::ranges(&erasure.tools.database.connection, id, step).await?;
     if ranges.is_empty() {
-        let snapshot = erasure.tools.database.snapshot().await?;
-        cascade::see_all(&snapshot).await?;
+        let snapshot = erasure.snapshot().await?;
         let split = cascade::split(&snapshot, plan, step, tenant, erasure.traffic.lanes()).await?;
         snapshot.commit().await?;
         ranges = (0..).zip(split).collect();

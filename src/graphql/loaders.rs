@@ -61,8 +61,6 @@ struct Own<S: Source> {
     loader: OnceLock<Gathering<S>>,
 }
 
-type Gathering<S> = Loader<<S as Source>::Key, Loaded<<S as Source>::Value>, Shared<S>>;
-
 struct Shared<S: Source>(Batcher<S>);
 
 impl<S: Source> BatchFn<S::Key, Loaded<S::Value>> for Shared<S> {
