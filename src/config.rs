@@ -90,10 +90,10 @@ pub struct CertificateOptions {
 pub struct ErasureOptions {
     /// A deletion waits so long before it begins, and can be called off meanwhile, where its request does not
     /// say
-    #[arg(long, env = "DELETION_GRACE", default_value = "0s", value_parser = duration)]
+    #[arg(long, env = "DELETION_GRACE", default_value = "0s", value_parser = grace)]
     deletion_grace: Duration,
     /// How long one of the transactions that erase rows is to take
-    #[arg(long, env = "DELETION_BATCH_TIME", default_value = "50ms", value_parser = duration)]
+    #[arg(long, env = "DELETION_BATCH_TIME", default_value = "50ms", value_parser = batch_time)]
     deletion_batch_time: Duration,
     /// How many of these run side by side while nobody else uses the database; with others there is one, and it
     /// rests as long as it works
@@ -143,7 +143,7 @@ impl ErasureOptions {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SessionOptions {
     /// A session without a sign of life for longer is over
-    #[arg(long, env = "SESSION_TIMEOUT", default_value = "2h", value_parser = duration)]
+    #[arg(long, env = "SESSION_TIMEOUT", default_value = "2h", value_parser = session_timeout)]
     session_timeout: Duration,
 }
 
@@ -259,4 +259,27 @@ fn sqlite_file(database_url: &str) -> Option<&str> {
 /// A sentence for the terminal.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 90s, 15m or 2h"))
+}
+
+fn session_timeout(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1), Duration::from_hours(24 * 366))
+}
+
+/// As long as a request may ask for: ten years.
+fn grace(text: &str) -> Result<Duration, String> {
+    between(text, Duration::ZERO, Duration::from_hours(24 * 3_653))
+}
+
+/// A batch's statements end after two seconds.
+fn batch_time(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_millis(1), Duration::from_secs(1))
+}
+
+fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+    let found = duration(text)?;
+    if (least..=most).contains(&found) {
+        return Ok(found);
+    }
+    let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+    Err(format!("it must be from {least} to {most}"))
 }

@@ -1,5 +1,7 @@
 //! Walks over a plan: count, erase, prove that nothing remains. Each is one statement a table.
 
+use std::collections::BTreeSet;
+
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 use uuid::Uuid;
 
@@ -117,9 +119,22 @@ pub(super) async fn find_slow_paths<C: ConnectionTrait>(
     plan: &mut Plan,
 ) -> Result<(), database::Error> {
     let Plan { steps, gaps, .. } = plan;
-    for step in steps.iter().filter(|step| step.readable) {
+    for step in steps.iter().filter(|step| step.readable && step.erases()) {
         let Some(table) = catalogue.table(&step.table) else { continue };
-        for columns in step.ways.iter().map(Way::columns).filter(|columns| !table.is_indexed_by(columns)) {
+        let ways = step.ways.iter().map(Way::columns);
+        let ways = ways.filter(|columns| !table.is_indexed_by(columns));
+        // Whoever deletes a parent looks for the rows that refer to it, also by a key that leads to no tenant.
+        let checks = catalogue.keys.iter().filter(|key| {
+            key.child == step.table && !key.is_implied && steps.iter().any(|other| other.table == key.parent)
+        });
+        let checks = checks.map(|key| key.child_columns.clone()).filter(|columns| {
+            !table
+                .indexes
+                .iter()
+                .any(|index| index.columns.first().is_some_and(|first| columns.contains(first)))
+        });
+        let unindexed: BTreeSet<Vec<String>> = ways.chain(checks).collect();
+        for columns in &unindexed {
             let some = format!("SELECT 1 FROM {} LIMIT {}", step.table.quoted(), SMALL_TABLE + 1);
             let row = one(connection, &format!("SELECT count(*) AS n FROM ({some}) s"), []).await?;
             if row.try_get_by::<i64, _>("n")? > SMALL_TABLE {

@@ -31,7 +31,8 @@ const CONNECTIONS: u32 = 16;
 /// Whether committing copies SQLite's log, once it has so many pages, into the database: a property of the
 /// connection, set anew by each transaction.
 const CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 1000";
-const NO_CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 0";
+/// What is erased is overwritten, not only unlinked.
+const ERASING: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = ON";
 
 /// A connection that was idle for so long is tried before it is used: whoever is busy asks nobody twice.
 const IDLE: Duration = Duration::from_secs(1);
@@ -148,8 +149,7 @@ impl Database {
     /// When no connection is free in time, or SQLite's writer is busy for too long.
     pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
         let transaction = self
-            .connection
-            .begin_with_options(TransactionOptions {
+            .begin_with(TransactionOptions {
                 sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
                 ..TransactionOptions::default()
             })
@@ -169,7 +169,7 @@ impl Database {
     pub async fn begin_without_checkpoint(&self) -> Result<DatabaseTransaction, Error> {
         let transaction = self.begin().await?;
         if self.backend() == DbBackend::Sqlite {
-            transaction.execute_unprepared(NO_CHECKPOINTS).await?;
+            transaction.execute_unprepared(ERASING).await?;
         }
         Ok(transaction)
     }
@@ -192,17 +192,23 @@ impl Database {
     ///
     /// When no connection is free in time.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
-        Ok(self
-            .connection
-            .begin_with_options(match self.backend() {
-                DbBackend::Sqlite => TransactionOptions::default(),
-                _ => TransactionOptions {
-                    isolation_level: Some(IsolationLevel::RepeatableRead),
-                    access_mode: Some(AccessMode::ReadOnly),
-                    ..TransactionOptions::default()
-                },
-            })
-            .await?)
+        self.begin_with(match self.backend() {
+            DbBackend::Sqlite => TransactionOptions::default(),
+            _ => TransactionOptions {
+                isolation_level: Some(IsolationLevel::RepeatableRead),
+                access_mode: Some(AccessMode::ReadOnly),
+                ..TransactionOptions::default()
+            },
+        })
+        .await
+    }
+
+    /// In a task of its own: who stops waiting half-way through would leave a connection in the pool that is
+    /// in a transaction and does not know it.
+    async fn begin_with(&self, options: TransactionOptions) -> Result<DatabaseTransaction, Error> {
+        let connection = self.connection.clone();
+        let begun = tokio::spawn(async move { connection.begin_with_options(options).await }).await;
+        Ok(begun.map_err(|error| Error::Unavailable(error.to_string()))??)
     }
 }
 

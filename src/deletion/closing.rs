@@ -80,6 +80,10 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
         journal::erased(&transaction, id, &root.table, 1).await?;
     }
     faults::point("closing.erased");
+    // Once more: deleting the tenant itself may have let a trigger write.
+    if let Some((table, _)) = cascade::remaining(&transaction, &plan, tenant, 1).await?.first() {
+        return Err(Obstacle::RowsRemain(table.to_string()));
+    }
     record(erasure, &transaction).await?;
     faults::point("closing.recorded");
     // Nobody else has taken over, and nobody need any more.

@@ -227,7 +227,8 @@ impl Deletions {
         let change = Change::new(&transaction)
             .into_status(Status::Canceled)
             .at("canceled_at", self.entry.now())
-            .set("cancel_reason", reason.map(str::to_owned));
+            .set("cancel_reason", reason.map(str::to_owned))
+            .while_like(&found);
         // The condition is looked at again under the row's lock: erasing may have begun meanwhile.
         let canceled = change.apply(&transaction, deletion, &[found.status]).await?;
         transaction.commit().await?;
@@ -259,7 +260,7 @@ impl Deletions {
             return Ok(Err(Unchanged::Refused));
         };
         let transaction = self.entry.begin().await?;
-        let mut change = Change::new(&transaction).into_status(block.during);
+        let mut change = Change::new(&transaction).into_status(block.during).while_like(&found);
         if force {
             change = change.set("is_forced", true);
         }

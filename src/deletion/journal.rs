@@ -55,11 +55,16 @@ pub(super) async fn insert<C: ConnectionTrait>(connection: &C, new: &New<'_>) ->
 pub(super) struct Change {
     sql: Sql,
     assignments: Vec<String>,
+    conditions: Vec<String>,
 }
 
 impl Change {
     pub(super) fn new<C: ConnectionTrait>(connection: &C) -> Self {
-        Self { sql: Sql::new(connection.get_database_backend()), assignments: Vec::new() }
+        Self {
+            sql: Sql::new(connection.get_database_backend()),
+            assignments: Vec::new(),
+            conditions: Vec::new(),
+        }
     }
 
     pub(super) fn set(mut self, column: &str, value: impl Into<sea_orm::Value>) -> Self {
@@ -71,6 +76,16 @@ impl Change {
     pub(super) fn at(mut self, column: &str, instant: DateTime<Utc>) -> Self {
         let instant = self.sql.bind_instant(instant);
         self.assignments.push(format!("{column} = {instant}"));
+        self
+    }
+
+    /// Only while it would go on with the same status as when it was read.
+    pub(super) fn while_like(mut self, deletion: &Deletion) -> Self {
+        let during = deletion.block.as_ref().map(|block| block.during.word());
+        self.conditions.push(match during {
+            Some(word) => format!(" AND block_during = {}", self.sql.bind(word.into())),
+            None => " AND block_during IS NULL".to_owned(),
+        });
         self
     }
 
@@ -103,9 +118,10 @@ impl Change {
         let id = self.sql.bind(deletion.into());
         let words: Vec<_> = among.iter().map(|status| format!("'{}'", status.word())).collect();
         let text = format!(
-            "UPDATE tenant_deletions SET {} WHERE id = {id} AND status IN ({})",
+            "UPDATE tenant_deletions SET {} WHERE id = {id} AND status IN ({}){}",
             self.assignments.join(", "),
-            words.join(", ")
+            words.join(", "),
+            self.conditions.concat()
         );
         Ok(connection.execute_raw(self.sql.statement(&text)).await?.rows_affected() > 0)
     }

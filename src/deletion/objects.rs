@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Status,
+    certificate::STORAGE_PREFIX,
     erasure::{Erasure, Rows},
     journal::Change,
     obstacle::Obstacle,
@@ -66,6 +67,13 @@ struct Look {
     read: Duration,
 }
 
+/// Whether an object may go with the tenant: whoever writes a row chooses the key in it, and must not choose
+/// another tenant's object, or a certificate.
+fn may_remove(key: &str, tenant: Uuid) -> bool {
+    let is_others = key.starts_with("tenants/") && !key.starts_with(&prefix(tenant));
+    !is_others && !key.starts_with(STORAGE_PREFIX)
+}
+
 /// Removes what the outbox names, in the order of the keys. What cannot be removed stays in it, and is told when
 /// all the others are gone.
 async fn empty_outbox(erasure: &Erasure<'_>, origin: Origin) -> Result<Look, Obstacle> {
@@ -96,6 +104,13 @@ async fn round(
     found: Vec<(String, i64)>,
     origin: Origin,
 ) -> Result<Option<Obstacle>, Obstacle> {
+    let (found, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(key, _)| may_remove(key, erasure.deletion.tenant));
+    let others: Vec<_> = others.into_iter().map(|(key, _)| key).collect();
+    if !others.is_empty() {
+        let count = others.len();
+        tracing::warn!(count, "erased rows named objects of another tenant, or certificates; these stay");
+    }
     let keys: Vec<_> = found.iter().map(|(key, _)| key.clone()).collect();
     let mut failed = None;
     let mut kept = HashSet::new();
@@ -110,7 +125,8 @@ async fn round(
     faults::point("objects.removed");
     let gone: Vec<_> = found.into_iter().filter(|(key, _)| !kept.contains(key)).collect();
     let bytes = gone.iter().map(|(_, bytes)| bytes).sum();
-    let keys: Vec<_> = gone.iter().map(|(key, _)| key.as_str()).collect();
+    let mut keys: Vec<_> = gone.iter().map(|(key, _)| key).chain(&others).map(String::as_str).collect();
+    keys.sort_unstable();
     let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(failed) };
     let transaction = erasure.begin().await?;
     let mut sql = Sql::new(transaction.get_database_backend());

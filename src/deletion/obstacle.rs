@@ -51,7 +51,7 @@ pub(super) enum Obstacle {
     #[error("a transaction of another program holds the tenant's row; end it")]
     Held,
     /// Object storage.
-    #[error("object storage did not do what it was asked: {0}")]
+    #[error("object storage did not do what it was asked; the log has its words")]
     Storage(#[from] storage::Error),
 }
 

@@ -77,7 +77,7 @@ pub(super) struct Resume {
 }
 
 pub(super) async fn delete(options: &Delete) -> Result<(), Failure> {
-    let grace = options.grace.map(|grace| i32::try_from(grace.as_secs())).transpose();
+    let grace = options.grace.map(|grace| i32::try_from(grace.as_millis().div_ceil(1_000))).transpose();
     let grace = grace.map_err(|_| "--grace must be at most ten years")?;
     let desk = options.platform.erase(&options.means.storage, &options.means.certificate).await?;
     let tenant = desk.preview(options.id).await?;
