@@ -95,8 +95,8 @@ pub struct ErasureOptions {
     /// How long one of the transactions that erase rows is to take
     #[arg(long, env = "DELETION_BATCH_TIME", default_value = "50ms", value_parser = batch_time)]
     deletion_batch_time: Duration,
-    /// How many of these run side by side while nobody else uses the database; with others there is one, and it
-    /// rests as long as it works
+    /// How many of these run side by side while nobody else uses the database; with others there is one, smaller, that
+    /// rests four times as long as it works
     #[arg(long, env = "DELETION_LANES", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
     deletion_lanes: u8,
     /// Erasing waits while a replica of the database is further behind; 0s: replicas do not matter

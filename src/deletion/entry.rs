@@ -120,7 +120,7 @@ impl Entry {
                 return Err(Refusal::ActiveSessions { sessions, calls }.into());
             }
         }
-        let usage = self.final_month(tenant).await;
+        let usage = self.final_month(tenant).await?;
         let mut sql = Sql::new(transaction.get_database_backend());
         let (now, tenant) = (sql.bind_instant(self.now()), sql.bind(tenant.into()));
         let text = format!("UPDATE tenants SET status = 'deleting', updated_at = {now} WHERE id = {tenant}");
@@ -128,22 +128,24 @@ impl Entry {
         Ok(usage)
     }
 
-    /// None where the figures cannot be read: what cannot be told does not keep a tenant.
-    async fn final_month(&self, tenant: Uuid) -> Option<FinalMonth> {
-        let stats = match self.reader.read(&[tenant]).await {
-            Ok(mut readings) => readings.remove(&tenant)?.stats?,
+    /// None where the figures cannot be told: that does not keep a tenant. What may pass is tried again.
+    async fn final_month(&self, tenant: Uuid) -> Result<Option<FinalMonth>, database::Error> {
+        use database::Error::{Contention, Unavailable};
+        let read = match self.reader.read(&[tenant]).await {
+            Ok(mut readings) => readings.remove(&tenant).and_then(|reading| reading.stats),
+            Err(usage::Error::Database(error @ (Contention(_) | Unavailable(_)))) => return Err(error),
             Err(error) => {
-                tracing::warn!(%tenant, %error, "the last month's usage could not be read; the certificate is without");
-                return None;
+                tracing::warn!(%tenant, %error, "the last month's usage cannot be read; the certificate is without");
+                None
             }
         };
-        Some(FinalMonth {
+        Ok(read.map(|stats| FinalMonth {
             month: stats.zone.date(stats.month.start).format("%Y-%m").to_string(),
             time_zone: stats.zone.name().to_owned(),
             calls: stats.figures.calls,
             total_duration_seconds: stats.figures.duration_sum,
             usage_cents: stats.figures.cost_cents,
-        })
+        }))
     }
 
     /// What the database refused because of a gap is told as the gap: a row that the gateway may not see

@@ -19,6 +19,9 @@ const FIRST: f64 = 500.0;
 const ROWS: (f64, f64) = (20.0, 50_000.0);
 /// A batch is at most so many times as large as the one before.
 const GROWTH: f64 = 2.0;
+/// With others at work a batch takes this part of its time, and rests so many times as long as it took.
+const AMONG_OTHERS: f64 = 0.2;
+pub(super) const REST: u32 = 4;
 /// A batch that took so many times as long a row as the fastest did says that the database is busy.
 const RISE: f64 = 3.0;
 /// More transactions a second than these are others at work; a gateway that has nothing to do makes fewer.
@@ -80,14 +83,15 @@ impl Size {
 
     /// A batch of so many rows took so long. Returns whether others slow batches down.
     #[expect(clippy::cast_precision_loss, reason = "within ROWS")]
-    pub(super) fn took(&self, rows: u64, time: Duration) -> bool {
+    pub(super) fn took(&self, rows: u64, time: Duration, company: &Company) -> bool {
+        let target = if *company == Company::Alone { self.target } else { self.target * AMONG_OTHERS };
         let mut state = self.state();
         let (rows, seconds) = (rows as f64, time.as_secs_f64().max(1e-6));
-        let wanted = rows * (self.target / seconds).clamp(1.0 / GROWTH, GROWTH);
+        let wanted = rows * (target / seconds).clamp(1.0 / GROWTH, GROWTH);
         state.rows = wanted.clamp(ROWS.0, ROWS.1);
         let each = seconds / rows;
         state.fastest = state.fastest.min(each);
-        seconds > self.target && each > RISE * state.fastest
+        seconds > target && each > RISE * state.fastest
     }
 
     /// A batch was given up: it took too long, or others were in the way.
@@ -227,11 +231,18 @@ mod tests {
         for _ in 0..20 {
             // 10 µs a row.
             let rows = size.rows();
-            assert!(!size.took(rows, Duration::from_micros(10) * u32::try_from(rows).unwrap_or(0)));
+            assert!(!size.took(
+                rows,
+                Duration::from_micros(10) * u32::try_from(rows).unwrap_or(0),
+                &Company::Alone
+            ));
         }
         assert!((4_500..=5_500).contains(&size.rows()), "{} rows take 50 ms", size.rows());
         let rows = size.rows();
-        assert!(size.took(rows, Duration::from_millis(500)), "ten times as slow: others are at work");
+        assert!(
+            size.took(rows, Duration::from_millis(500), &Company::Alone),
+            "ten times as slow: others are at work"
+        );
         assert!(size.rows() < rows);
     }
 
@@ -243,7 +254,7 @@ mod tests {
         }
         assert!(size.rows() >= 1);
         for _ in 0..50 {
-            size.took(size.rows(), Duration::ZERO);
+            size.took(size.rows(), Duration::ZERO, &Company::Alone);
         }
         assert!(size.rows() <= 50_000);
     }

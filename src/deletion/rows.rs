@@ -10,7 +10,7 @@ use super::{
     erasure::{Erasure, Rows, Turn},
     journal::{self, Change},
     obstacle::Obstacle,
-    pace::Company,
+    pace::{Company, REST},
 };
 use crate::{
     cascade::{self, Batch, Plan, Range},
@@ -92,10 +92,11 @@ async fn lane_of(
                 }
                 let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
                 range = rest;
-                let is_slowed = erasure.size.took(wanted, time);
-                if is_slowed || erasure.traffic.company() == Company::Others {
+                let company = erasure.traffic.company();
+                let is_slowed = erasure.size.took(wanted, time, &company);
+                if is_slowed || company == Company::Others {
                     // With the place in hand, so that no other batch begins.
-                    tokio::time::sleep(time).await;
+                    tokio::time::sleep(time * REST).await;
                 }
             }
             Err(Obstacle::Database(error @ database::Error::Contention(_))) if tries < TRIES => {
