@@ -76,7 +76,7 @@ impl Erasing {
 impl App {
     /// Starts the workers, which stop with `shutdown`.
     pub fn start_workers(&self, shutdown: CancellationToken) -> JoinHandle<()> {
-        let keeper = Keeper::new(self.database.clone(), self.clock.clone());
+        let keeper = Keeper::new(self.database.clone());
         let keeping = workers::run(keeper, self.metrics.usage.clone(), shutdown.clone());
         let erasing = self.eraser().run(shutdown);
         tokio::spawn(async {
@@ -127,6 +127,7 @@ impl App {
     pub fn router(self) -> Router {
         http::router(Endpoints {
             api: self.api(),
+            deletions: self.deletions(),
             authenticator: self.authenticator,
             database: self.database,
             metrics: self.metrics,

@@ -102,8 +102,9 @@ pub struct ErasureOptions {
     /// Erasing waits while a replica of the database is further behind; 0s: replicas do not matter
     #[arg(long, env = "DELETION_MAX_REPLICA_LAG", default_value = "10s", value_parser = duration)]
     deletion_max_replica_lag: Duration,
-    /// A column that holds a tenant's id although no foreign key says so: its rows are the tenant's. May be
-    /// given again, or list several with commas; a name with a dot is written in double quotes
+    /// A column that holds a tenant's id although no foreign key says so: its rows are the tenant's. Rows that are
+    /// written after the deletion has ended stay, which only a foreign key prevents. May be given again, or list
+    /// several with commas; a name with a dot is written in double quotes
     #[arg(long, env = "CASCADE_OWN", value_name = "TABLE.COLUMN", value_delimiter = ',')]
     cascade_own: Vec<String>,
     /// A table or materialised view that is not the tenant's, whatever its columns are called. May be given again,

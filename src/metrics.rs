@@ -69,6 +69,15 @@ pub struct DeletionMetrics {
     pub ended: Counter,
     /// Obstacles that a deletion met, most of which go away by themselves.
     pub obstacles: Counter,
+    open: Family<StatusLabel, Gauge>,
+    oldest_due_seconds: Gauge<f64, AtomicU64>,
+    certificates_unstored: Gauge,
+}
+
+/// Which status of a deletion.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabel {
+    status: &'static str,
 }
 
 impl Default for DeletionMetrics {
@@ -78,6 +87,9 @@ impl Default for DeletionMetrics {
             batches: Histogram::new(exponential_buckets(0.001, 2.0, 13)),
             ended: Counter::default(),
             obstacles: Counter::default(),
+            open: Family::default(),
+            oldest_due_seconds: Gauge::default(),
+            certificates_unstored: Gauge::default(),
         }
     }
 }
@@ -89,7 +101,38 @@ impl DeletionMetrics {
         self.batches.observe(time.as_secs_f64());
     }
 
+    /// What waits to be done, in all processes: deletions by the words of their status, since when the oldest
+    /// has been due, and certificates.
+    pub fn wait(
+        &self,
+        open: impl IntoIterator<Item = (&'static str, i64)>,
+        oldest_due: Duration,
+        unstored: i64,
+    ) {
+        for (status, count) in open {
+            self.open.get_or_create(&StatusLabel { status }).set(count);
+        }
+        self.oldest_due_seconds.set(oldest_due.as_secs_f64());
+        self.certificates_unstored.set(unstored);
+    }
+
     fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "deletions_open",
+            "Deletions that have not ended, of all processes, by status",
+            self.open.clone(),
+        );
+        registry.register_with_unit(
+            "deletion_oldest_due",
+            "How long ago the open deletion that waits longest was to begin; 0 while none is due",
+            Unit::Seconds,
+            self.oldest_due_seconds.clone(),
+        );
+        registry.register(
+            "deletion_certificates_unstored",
+            "Certificates that are not in object storage yet",
+            self.certificates_unstored.clone(),
+        );
         registry.register("deletion_rows", "Rows of tenants erased in batches", self.rows.clone());
         registry.register_with_unit(
             "deletion_batch",

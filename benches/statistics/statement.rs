@@ -76,8 +76,8 @@ impl Statement {
         let (mut sql, tenants) = if keys == 1 {
             (self.sql.clone(), format!("({ids})"))
         } else {
-            let with = format!("WITH ids AS MATERIALIZED (SELECT {ids} AS a), ");
-            (self.sql.replacen("WITH ", &with, 1), "(SELECT a FROM ids)::uuid[]".to_owned())
+            let with = format!("WITH ids AS MATERIALIZED (SELECT {ids} AS a) ");
+            (with + &self.sql, "(SELECT a FROM ids)::uuid[]".to_owned())
         };
         for (place, parameter) in self.parameters.iter().enumerate().rev() {
             let literal = match parameter {

@@ -6,13 +6,13 @@ mod m20261123_000001_platform;
 mod m20261124_000002_usage;
 mod m20261124_000003_deletion;
 
-pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 use sea_orm_migration::{
-    MigrationTrait,
+    MigrationName, MigrationTrait,
     sea_orm::{
         ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, DynIden, Statement, sea_query::IntoIden,
     },
 };
+pub use sea_orm_migration::{MigrationStatus, MigratorTrait};
 
 /// Where applied migrations are recorded.
 pub const HISTORY_TABLE: &str = "tenant_gateway_migrations";
@@ -49,6 +49,29 @@ pub async fn pending_tables(connection: &DatabaseTransaction) -> Result<Vec<&'st
     ];
     let pending = migrations.iter().zip(makes).filter(|(it, _)| it.status() == MigrationStatus::Pending);
     Ok(pending.flat_map(|(_, tables)| tables).copied().collect())
+}
+
+/// How many deletions are open, or hold a certificate, and would lose that if the newest `steps` applied
+/// migrations were taken back. On PostgreSQL their number is the same until the transaction ends.
+///
+/// # Errors
+///
+/// When the database cannot be read, or others hold the records.
+pub async fn records_at_stake(connection: &DatabaseTransaction, steps: u32) -> Result<i64, DbErr> {
+    let migrations = Migrator::get_migration_with_status_read_only(connection).await?;
+    let applied = migrations.iter().rev().filter(|it| it.status() == MigrationStatus::Applied);
+    let mut taken_back = applied.take(steps.try_into().unwrap_or(usize::MAX));
+    if !taken_back.any(|it| it.name() == m20261124_000003_deletion::Migration.name()) {
+        return Ok(0);
+    }
+    let backend = connection.get_database_backend();
+    if backend == DbBackend::Postgres {
+        connection.execute_unprepared("LOCK TABLE tenant_deletions IN ACCESS EXCLUSIVE MODE").await?;
+    }
+    let sql = "SELECT count(*) AS n FROM tenant_deletions \
+               WHERE certificate IS NOT NULL OR status NOT IN ('deleted', 'canceled')";
+    let row = connection.query_one_raw(Statement::from_string(backend, sql)).await?;
+    row.map_or(Ok(0), |row| row.try_get_by("n"))
 }
 
 /// The schema that holds the tables, quoted: a trigger runs under its writer's search path, and on

@@ -6,6 +6,8 @@ use uuid::Uuid;
 
 use super::{
     Plan, Step, StepKind, TableName,
+    along::walked,
+    blocks,
     gone::{self, Gone},
     key::{self, Place},
     late,
@@ -32,7 +34,7 @@ pub struct Range {
 pub struct Batch {
     /// Rows erased from the step's table; 0 in a step that breaks a circle.
     pub rows: i64,
-    /// Rows erased from other tables, which had to go with them; for most batches none.
+    /// Rows erased from other tables, which went along with them.
     pub others: Vec<(TableName, i64)>,
     /// Objects recorded in the outbox, each once.
     pub objects: i64,
@@ -57,12 +59,11 @@ pub async fn split<C: ConnectionTrait>(
 ) -> Result<Vec<Range>, database::Error> {
     let whole = vec![Range::default()];
     let step = step_of(plan, step)?;
-    // More than one route cannot be told apart by keys.
-    let [route] = &step.routes[..] else { return Ok(whole) };
+    // More than one route cannot be told apart by keys, and leaves that one lane finds may be those of rows in
+    // the other.
+    let Some(route) = walked(step) else { return Ok(whole) };
     let stretch = Stretch { route, after: None, until: None };
-    // Leaves that one lane finds may be those of rows in the other.
-    let is_one = lanes < 2 || !step.leaves_first.is_empty() || !step.together.is_empty();
-    if is_one || stretch.key().is_none() {
+    if stretch.key().is_none() {
         return Ok(whole);
     }
     let rows = count(connection, stretch, tenant, Some(WORTH_SPLITTING)).await?;
@@ -70,6 +71,9 @@ pub async fn split<C: ConnectionTrait>(
         return Ok(whole);
     }
     let rows = count(connection, stretch, tenant, None).await?;
+    if let Some(ranges) = blocks::split(connection, step, rows, lanes).await? {
+        return Ok(ranges);
+    }
     let (mut ranges, mut after) = (Vec::with_capacity(lanes), None);
     for lane in 1..lanes {
         let end = u64::try_from(rows).unwrap_or_default() / lanes as u64 * lane as u64;
@@ -105,6 +109,9 @@ pub async fn erase_batch(
         return Ok(Batch::of(step, gone, None));
     }
     let from = range.after.as_deref().map(Place::read).transpose()?.unwrap_or_default();
+    if let Some(block) = &from.block {
+        return blocks::erase(transaction, plan, step, tenant, (range, &from, block), rows, deletion).await;
+    }
     let until = range.until.as_deref().map(Place::read).transpose()?.and_then(|place| place.key);
     let Some(route) = step.routes.get(from.route) else { return Ok(Batch::of(step, Vec::new(), None)) };
     let rows = rows.max(1);
@@ -114,6 +121,14 @@ pub async fn erase_batch(
     let mut all = Vec::new();
     if step.erases() {
         all = late::take(transaction, plan, step, stretch, tenant, deletion).await?;
+    }
+    for along in &step.along {
+        let (gone, is_full) = along.erase(transaction, plan, stretch, tenant, rows, deletion).await?;
+        all.push((along.table.clone(), gone));
+        if is_full {
+            let rest = Range { after: Some(from.write()), until: range.until.clone() };
+            return Ok(Batch::of(step, all, Some(rest)));
+        }
     }
     let gone = work(transaction, step, stretch, tenant, rows, deletion).await?;
     all.push((step.table.clone(), gone));
@@ -136,15 +151,15 @@ pub async fn erase_batch(
 }
 
 impl Batch {
-    fn of(step: &Step, gone: Vec<(TableName, Gone)>, rest: Option<Range>) -> Self {
+    pub(super) fn of(step: &Step, gone: Vec<(TableName, Gone)>, rest: Option<Range>) -> Self {
         let mut batch = Self { rows: 0, others: Vec::new(), objects: 0, bytes: 0, rest };
         for (table, gone) in gone {
             let rows = i64::try_from(gone.rows).unwrap_or(i64::MAX);
             batch.objects += gone.objects;
             batch.bytes += gone.bytes;
-            if table != step.table {
+            if table != step.table && rows > 0 {
                 batch.others.push((table, rows));
-            } else if step.erases() {
+            } else if table == step.table && step.erases() {
                 batch.rows += rows;
             }
         }

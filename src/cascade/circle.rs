@@ -148,7 +148,7 @@ fn tenant_columns(keys: &[ForeignKey]) -> BTreeMap<TableName, BTreeSet<String>> 
 }
 
 /// Every table that keys lead to from this one, itself only if it is on a circle.
-fn above(keys: &[ForeignKey], table: &TableName) -> BTreeSet<TableName> {
+pub(super) fn above(keys: &[ForeignKey], table: &TableName) -> BTreeSet<TableName> {
     let mut found = BTreeSet::new();
     let mut left = vec![table.clone()];
     while let Some(table) = left.pop() {

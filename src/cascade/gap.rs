@@ -20,6 +20,8 @@ pub struct Gap {
 pub enum GapKind {
     /// A `tenant_id` that no foreign key binds to the tenant.
     NoForeignKey,
+    /// A table that inherits from this one, whose foreign keys do not hold for its rows.
+    Heir(String),
     /// A row that can belong to two tenants, by the keys named.
     TwoOwners(String),
     /// Rows that belong to this tenant by one of the keys named and to another by the other.
@@ -74,6 +76,9 @@ impl GapKind {
             Self::NoForeignKey => {
                 "the column names a tenant but no foreign key binds it to `tenants`".to_owned()
             }
+            Self::Heir(parent) => {
+                format!("it inherits from {parent}, whose foreign keys do not hold for its rows")
+            }
             Self::TwoOwners(keys) => {
                 format!("a row can belong to two tenants, by {keys}; erasing one would change the other")
             }
@@ -119,6 +124,10 @@ impl GapKind {
                  TABLE.COLUMN, or that it is not with --cascade-ignore TABLE"
                     .to_owned()
             }
+            Self::Heir(parent) => format!(
+                "add the foreign keys of {parent} to it; or say that its rows are the tenant's with --cascade-own \
+                 TABLE.COLUMN, or that they are not with --cascade-ignore TABLE"
+            ),
             Self::TwoOwners(_) => {
                 "let every foreign key of the table carry the same tenant_id column, or keep such rows in a table \
                  without a foreign key to tenants"

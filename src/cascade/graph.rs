@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Gap, GapKind, Plan, Settings, Step, StepKind,
+    Gap, GapKind, Plan, Settings, Step, StepKind, along,
     catalogue::{Catalogue, ForeignKey, RowName, Table, TableName},
     circle::{self, Order},
     doubt, holes, late,
@@ -18,6 +18,7 @@ use super::{
 /// Plans from a catalogue; gaps that only the rows decide come later.
 pub(super) fn plan(catalogue: &Catalogue, settings: &Settings) -> Plan {
     let root = TableName::root();
+    let root = catalogue.table(&root).map_or(root, |table| table.name.clone());
     let mut keys = catalogue.keys.clone();
     keys.extend(settings.keys(catalogue));
     let members = reachable(&keys, &root);
@@ -42,13 +43,20 @@ pub(super) fn plan(catalogue: &Catalogue, settings: &Settings) -> Plan {
     let erasing = order.tables.iter().rev().map(|name| step(catalogue, &ways, &order, name));
     let mut steps: Vec<Step> = breaks.into_iter().chain(erasing).collect();
     late::find(catalogue, &order, &mut steps);
+    along::find(catalogue, &order, &mut steps);
+    let work = along::order(catalogue, &order, &steps).unwrap_or_else(|| {
+        for step in &mut steps {
+            step.along.clear();
+        }
+        (0..steps.len() - 1).collect()
+    });
     let unkept = keys.iter().filter(|key| {
         members.contains(&key.child)
             && (key.child == key.parent || order.broken.iter().any(|(broken, _)| broken.is(key)))
     });
     gaps.extend(steps.iter().filter_map(|step| not_updatable(catalogue, step)));
     let doubts = doubt::all(&ways, &claims, &unkept.collect::<Vec<_>>());
-    Plan { steps, gaps, doubts }
+    Plan { steps, order: work, gaps, doubts }
 }
 
 fn step(catalogue: &Catalogue, ways: &Ways, order: &Order, name: &TableName) -> Step {
@@ -65,6 +73,7 @@ fn step(catalogue: &Catalogue, ways: &Ways, order: &Order, name: &TableName) -> 
         readable: table.is_some_and(|table| table.readable && !table.filtered),
         together: together.into_iter().flatten().collect(),
         leaves_first: order.leaves_first.iter().filter(|key| key.child == *name).cloned().collect(),
+        along: Vec::new(),
         late: Vec::new(),
         table: name.clone(),
     }

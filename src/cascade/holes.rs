@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Gap, GapKind, Settings,
-    catalogue::{Catalogue, ForeignKey, PartialKey, Table, TableName},
+    catalogue::{Catalogue, ForeignKey, Heir, PartialKey, Table, TableName},
 };
 
 /// All of them, for the tables of a plan.
@@ -29,7 +29,26 @@ pub(super) fn all(
     let mut gaps: Vec<_> = unlisted.chain(crossing).chain(unproven).collect();
     gaps.extend(partial_keys(catalogue, members));
     gaps.extend(table_gaps(catalogue, settings, keys, members));
+    for heir in catalogue.heirs.iter().filter(|heir| is_unbound(heir, keys, members)) {
+        let gap = Gap::new(&heir.table, None, GapKind::Heir(heir.parent.to_string()));
+        let is_told = |told: &Gap| {
+            told.table == gap.table && matches!(told.kind, GapKind::NoForeignKey | GapKind::Heir(_))
+        };
+        if !gaps.iter().any(is_told) && !settings.ignores(catalogue, &heir.table) {
+            gaps.push(gap);
+        }
+    }
     gaps
+}
+
+/// Whether rows can be in a table only because a tenant's could be in the one that it inherits from: none of
+/// that one's keys is its own too.
+fn is_unbound(heir: &Heir, keys: &[ForeignKey], members: &BTreeSet<TableName>) -> bool {
+    let leading = |table: &TableName| -> BTreeSet<&Vec<String>> {
+        let leading = keys.iter().filter(|key| key.child == *table && members.contains(&key.parent));
+        leading.map(|key| &key.child_columns).collect()
+    };
+    members.contains(&heir.parent) && leading(&heir.parent).is_disjoint(&leading(&heir.table))
 }
 
 /// Keys of one partition that lead to a tenant. What is true of a partition's rows need not be true of

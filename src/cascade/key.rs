@@ -4,7 +4,10 @@
 use sea_orm::{DbBackend, QueryResult, Value};
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Table, quote};
+use super::{
+    blocks::Block,
+    catalogue::{Table, quote},
+};
 use crate::database::{self, Sql};
 
 /// The order in which a tenant's rows of a table can be walked.
@@ -20,7 +23,7 @@ pub(super) enum Key {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyColumn {
-    name: String,
+    pub(super) name: String,
     /// The type that PostgreSQL reads a text as.
     kind: String,
 }
@@ -33,6 +36,9 @@ pub(super) struct Place {
     pub(super) route: usize,
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<Vec<String>>,
+    /// Where the walk is by blocks.
+    #[serde(flatten)]
+    pub(super) block: Option<Block>,
     #[serde(rename = "e", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_erased: bool,
 }
@@ -77,7 +83,7 @@ impl Key {
 }
 
 impl KeyColumn {
-    fn of(table: &Table, name: &str) -> Self {
+    pub(super) fn of(table: &Table, name: &str) -> Self {
         let kind = table.column(name).map(|column| column.kind.clone()).unwrap_or_default();
         Self { name: name.to_owned(), kind }
     }

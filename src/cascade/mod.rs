@@ -1,7 +1,9 @@
 //! The heart: reads the database's own foreign keys, makes a plan that covers every row a tenant
 //! owns, and walks it. Only this part builds a `DELETE` of tenants' rows.
 
+mod along;
 mod batch;
+mod blocks;
 mod catalogue;
 mod circle;
 mod doubt;
@@ -29,7 +31,7 @@ pub(crate) use plan::hex;
 pub use plan::{Plan, Step, StepKind};
 pub use settings::{Settings, SettingsError};
 pub use sweep::{Sweep, delete_root, remaining, sweep};
-pub use walk::{Objects, count, lock, objects, see_all};
+pub use walk::{Objects, count, keep_writers_out, lock, objects, see_all};
 
 use sea_orm::ConnectionTrait;
 

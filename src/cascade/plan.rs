@@ -4,17 +4,21 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Gap,
+    along::Along,
     catalogue::{ForeignKey, RowName, TableName},
     doubt::Doubt,
     late::Late,
     way::{Route, Way, list},
 };
 
-/// Every table that can reach a tenant, children before their parents, `tenants` last.
+/// Every table that can reach a tenant, `tenants` last.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// In the order of erasure.
+    /// Children before their parents.
     pub steps: Vec<Step>,
+    /// The order in which the steps but the last are worked off, by their places in `steps`. Those whose rows
+    /// go along with another step's come after it, for what it left.
+    pub order: Vec<usize>,
     /// What cannot be erased safely. With any, nothing may be.
     pub gaps: Vec<Gap>,
     /// What only a tenant's rows can tell; see [`super::crossings`].
@@ -44,6 +48,8 @@ pub struct Step {
     pub(super) together: Vec<TableName>,
     /// Keys of the table to itself for whose sake rows go only after those that refer to them.
     pub(super) leaves_first: Vec<ForeignKey>,
+    /// Tables whose rows go along with the step's.
+    pub(super) along: Vec<Along>,
     /// Rows that can come in while the step is under way, and have to go before the rows that they refer to.
     pub(super) late: Vec<Late>,
 }
@@ -129,6 +135,11 @@ impl Plan {
                 hash.update(table.quoted());
                 hash.update([0]);
             }
+            hash.update([0]);
+        }
+        // A place in the work is one in this order.
+        for at in &self.order {
+            hash.update(at.to_string());
             hash.update([0]);
         }
         hex(&hash.finalize())

@@ -18,8 +18,19 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The text names nothing.
-    #[error("{0} is no name of a {1}")]
-    Unreadable(String, &'static str),
+    #[error(
+        "{option} '{text}' is no name of a {}: write {form} or SCHEMA.{form}, with names that hold a dot in double quotes, \
+         or leave the option out",
+        if *.form == "TABLE" { "table" } else { "column" }
+    )]
+    Unreadable {
+        /// Which setting.
+        option: &'static str,
+        /// What it was set to.
+        text: String,
+        /// What it should look like.
+        form: &'static str,
+    },
     /// There is no such table, view or column.
     #[error("the settings of the cascade name {0}, which does not exist")]
     Unknown(String),
@@ -40,8 +51,8 @@ impl Settings {
     /// [`SettingsError::Unreadable`].
     pub fn read(own: &[String], ignore: &[String]) -> Result<Self, SettingsError> {
         let table = |words: &[String]| match words {
-            [name] => Some(TableName { schema: None, name: name.clone() }),
-            [schema, name] => Some(TableName { schema: Some(schema.clone()), name: name.clone() }),
+            [name] => Some(TableName::new(None, name.clone())),
+            [schema, name] => Some(TableName::new(Some(schema.clone()), name.clone())),
             _ => None,
         };
         let column = |text: &String| {
@@ -49,17 +60,20 @@ impl Settings {
             let (column, words) = words.split_last()?;
             Some((table(words)?, column.clone()))
         };
-        let unreadable = |text: &String, what| SettingsError::Unreadable(text.clone(), what);
+        let unreadable = |option, form| {
+            move |text: &String| SettingsError::Unreadable { option, text: text.clone(), form }
+        };
+        let no_column = unreadable("--cascade-own", "TABLE.COLUMN");
+        let no_table = unreadable("--cascade-ignore", "TABLE");
+        let named = |text: &String| words(text).and_then(|words| table(&words));
         Ok(Self {
             own: own
                 .iter()
-                .map(|text| column(text).ok_or_else(|| unreadable(text, "column")))
+                .map(|text| column(text).ok_or_else(|| no_column(text)))
                 .collect::<Result<_, _>>()?,
             ignore: ignore
                 .iter()
-                .map(|text| {
-                    words(text).and_then(|words| table(&words)).ok_or_else(|| unreadable(text, "table"))
-                })
+                .map(|text| named(text).ok_or_else(|| no_table(text)))
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -95,13 +109,26 @@ impl Settings {
         Ok(())
     }
 
+    /// The tables that belong to a tenant by these settings, as far as there are such tables.
+    ///
+    /// # Errors
+    ///
+    /// [`database::Error`] when the catalogue cannot be read.
+    pub async fn owned<C: ConnectionTrait>(&self, connection: &C) -> Result<Vec<TableName>, database::Error> {
+        if self.own.is_empty() {
+            return Ok(Vec::new());
+        }
+        let catalogue = catalogue::read(connection).await?;
+        Ok(self.keys(&catalogue).into_iter().map(|key| key.child).collect())
+    }
+
     /// The foreign keys that the owned columns stand for.
     pub(super) fn keys(&self, catalogue: &Catalogue) -> Vec<ForeignKey> {
-        let named = self.own.iter().map(|(table, column)| (local(catalogue, table), column));
-        let there = named.filter(|(table, column)| {
-            catalogue.table(table).is_some_and(|table| table.column(column).is_some())
+        let named = self.own.iter().filter_map(|(table, column)| {
+            let table = catalogue.table(&local(catalogue, table))?;
+            table.column(column).map(|_| (table.name.clone(), column))
         });
-        there.map(|(table, column)| ForeignKey::implied(table, column, TableName::root(), "id")).collect()
+        named.map(|(table, column)| ForeignKey::implied(table, column, TableName::root(), "id")).collect()
     }
 
     pub(super) fn ignores(&self, catalogue: &Catalogue, table: &TableName) -> bool {
@@ -112,7 +139,7 @@ impl Settings {
 /// The name as the catalogue has it: without a schema for the one that the gateway's own tables are in.
 fn local(catalogue: &Catalogue, table: &TableName) -> TableName {
     let is_own = table.schema.is_some() && table.schema == catalogue.schema;
-    TableName { schema: table.schema.clone().filter(|_| !is_own), name: table.name.clone() }
+    TableName::new(table.schema.clone().filter(|_| !is_own), table.name.clone())
 }
 
 /// The names between dots; those in double quotes as they are.

@@ -61,7 +61,7 @@ impl Stretch<'_> {
         rows: u64,
     ) -> Result<String, database::Error> {
         if self.is_direct() {
-            return Ok(format!("{}{}", self.condition(sql)?, only.on(&step.table.quoted())));
+            return Ok(format!("{}{}", self.condition(sql)?, only.on(&step.table.qualifier())));
         }
         let mut some = |selected: &[&str]| -> Result<String, database::Error> {
             let quoted: Vec<_> = selected.iter().map(ToString::to_string).collect();
@@ -76,7 +76,7 @@ impl Stretch<'_> {
                 format!("ctid = ANY (ARRAY (SELECT ctid FROM ({some}) s)) AND (tableoid, ctid) IN ({some})")
             }
             RowName::Columns(columns) if columns.is_empty() => {
-                format!("{}{}", step.condition, only.on(&step.table.quoted()))
+                format!("{}{}", step.condition, only.on(&step.table.qualifier()))
             }
             RowName::Columns(columns) => {
                 let columns: Vec<_> = columns.iter().map(|column| quote(column)).collect();
@@ -98,7 +98,7 @@ impl Stretch<'_> {
         let Some((hop, above)) = hops.split_last() else {
             let condition = self.condition(sql)?;
             let order = self.key().map(|key| format!(" ORDER BY {}", key::list(key))).unwrap_or_default();
-            let (walked, only) = (self.route.walked.quoted(), only.on(&self.route.walked.quoted()));
+            let (walked, only) = (self.route.walked.quoted(), only.on(&self.route.walked.qualifier()));
             return Ok(format!(
                 "SELECT {} FROM {walked} WHERE {condition}{only}{order}",
                 selected.join(", ")

@@ -57,6 +57,25 @@ pub async fn lock<C: ConnectionTrait>(connection: &C, plan: &Plan) -> Result<(),
     Ok(())
 }
 
+/// Waits until whoever has written to these tables has ended, and keeps everybody from writing to them until
+/// the transaction ends: no foreign key makes them wait for the tenant's row. SQLite has one writer anyway.
+///
+/// # Errors
+///
+/// [`database::Error`]; `Contention` where somebody does not end in time.
+pub async fn keep_writers_out<C: ConnectionTrait>(
+    transaction: &C,
+    tables: &[TableName],
+) -> Result<(), database::Error> {
+    if transaction.get_database_backend() == DbBackend::Postgres && !tables.is_empty() {
+        let tables: Vec<_> = tables.iter().map(TableName::quoted).collect();
+        transaction
+            .execute_unprepared(&format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", tables.join(", ")))
+            .await?;
+    }
+    Ok(())
+}
+
 /// Counts the tenant's rows, in the plan's order. Tables that the gateway may not read, or not
 /// wholly, are left out: a gap names each.
 ///

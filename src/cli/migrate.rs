@@ -18,7 +18,8 @@ enum Action {
         #[command(flatten)]
         database: DatabaseOptions,
     },
-    /// Take back the newest migrations, with all data in the tables they made
+    /// Take back the newest migrations, with all data in the tables they made. Refused while deletions are open or
+    /// hold a certificate
     Down {
         #[command(flatten)]
         database: DatabaseOptions,

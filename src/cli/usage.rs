@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::Failure;
 use crate::{
-    clock::Clock,
     config::DatabaseOptions,
     database::Database,
     usage::{Difference, Figures, Grain, Keeper, Rebuilt},
@@ -58,7 +57,7 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
 async fn keeper(options: &DatabaseOptions) -> Result<Keeper, Failure> {
     let database = Database::open_existing(&options.database_url).await?;
     database.check_servable().await?;
-    Ok(Keeper::new(database, Clock::system()))
+    Ok(Keeper::new(database))
 }
 
 async fn rebuild(keeper: &Keeper, tenant: Option<Uuid>) -> Result<(), Failure> {

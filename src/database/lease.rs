@@ -2,8 +2,9 @@
 //!
 //! A lease runs out unless it is renewed, and another process may take it then. The token grows with
 //! each taking over: a transaction that checks it at its end cannot commit once somebody else works.
+//! What time it is the database says: processes on several machines would not agree.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use sea_orm::{ConnectionTrait, DbBackend};
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease of a piece of work for `holder`, or renews it, until `term` from `now`. None while
+    /// Takes the lease of a piece of work for `holder`, or renews it, for `term` from now. None while
     /// another process holds it. One that ends much later than it could have been taken until is as good
     /// as run out: the clock was set back meanwhile.
     ///
@@ -30,22 +31,45 @@ impl Lease {
         connection: &C,
         name: &str,
         holder: Uuid,
-        now: DateTime<Utc>,
         term: TimeDelta,
     ) -> Result<Option<Self>, Error> {
-        let mut sql = Sql::new(connection.get_database_backend());
+        let backend = connection.get_database_backend();
+        let mut sql = Sql::new(backend);
         let (work, holder) = (sql.bind(name.into()), sql.bind(holder.into()));
-        let (end, beyond) = (sql.bind_instant(now + term), sql.bind_instant(now + term * 3));
-        let now = sql.bind_instant(now);
+        let end = in_time(backend, term);
+        let is_held = if backend == DbBackend::Sqlite {
+            let (now, beyond) = (in_time(backend, TimeDelta::zero()), in_time(backend, term * 3));
+            format!("l.expires_at BETWEEN {now} AND {beyond}")
+        } else {
+            // The same, told by the end that it would be given: Citus lets nobody ask for the time here.
+            let (seconds, twice) = (term.num_seconds(), term.num_seconds() * 2);
+            format!(
+                "excluded.expires_at - l.expires_at BETWEEN interval '-{twice} seconds' AND interval '{seconds} seconds'"
+            )
+        };
         let text = format!(
             "INSERT INTO gateway_leases AS l (name, holder, token, expires_at) VALUES ({work}, {holder}, 1, {end}) \
              ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at, \
                token = l.token + CASE WHEN l.holder = excluded.holder THEN 0 ELSE 1 END \
-             WHERE l.holder = excluded.holder OR l.expires_at <= {now} OR l.expires_at > {beyond} RETURNING token"
+             WHERE l.holder = excluded.holder OR NOT ({is_held}) RETURNING token"
         );
         let row = connection.query_one_raw(sql.statement(&text)).await?;
         let token = row.map(|row| row.try_get_by("token")).transpose()?;
         Ok(token.map(|token| Self { name: name.to_owned(), token }))
+    }
+
+    /// Renews it for `term` from now, unless another process has taken it. Returns whether that was done.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn renew<C: ConnectionTrait>(&self, connection: &C, term: TimeDelta) -> Result<bool, Error> {
+        let mut sql = Sql::new(connection.get_database_backend());
+        let (name, token) = (sql.bind(self.name.as_str().into()), sql.bind(self.token.into()));
+        let end = in_time(sql.backend(), term);
+        let text =
+            format!("UPDATE gateway_leases SET expires_at = {end} WHERE name = {name} AND token = {token}");
+        Ok(connection.execute_raw(sql.statement(&text)).await?.rows_affected() > 0)
     }
 
     /// Whether it is still this process's and has not run out. Until the transaction ends, nobody else can
@@ -54,17 +78,13 @@ impl Lease {
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn holds<C: ConnectionTrait>(
-        &self,
-        transaction: &C,
-        now: DateTime<Utc>,
-    ) -> Result<bool, Error> {
+    pub async fn holds<C: ConnectionTrait>(&self, transaction: &C) -> Result<bool, Error> {
         let backend = transaction.get_database_backend();
         // On SQLite the transaction is the only writer.
         let lock = if backend == DbBackend::Postgres { " FOR SHARE" } else { "" };
         let mut sql = Sql::new(backend);
         let (name, token) = (sql.bind(self.name.as_str().into()), sql.bind(self.token.into()));
-        let now = sql.bind_instant(now);
+        let now = in_time(backend, TimeDelta::zero());
         let text = format!(
             "SELECT 1 FROM gateway_leases WHERE name = {name} AND token = {token} AND expires_at > {now}{lock}"
         );
@@ -87,8 +107,8 @@ impl Lease {
         Ok(())
     }
 
-    /// Ends it for good: the work is done, and nobody takes it again. Returns whether it was still this process's. In a transaction, nobody else has taken it
-    /// when that commits.
+    /// Ends it for good: the work is done, and nobody takes it again. Returns whether it was still this
+    /// process's. In a transaction, nobody else has taken it when that commits.
     ///
     /// # Errors
     ///
@@ -98,5 +118,14 @@ impl Lease {
         let (name, token) = (sql.bind(self.name.as_str().into()), sql.bind(self.token.into()));
         let text = format!("DELETE FROM gateway_leases WHERE name = {name} AND token = {token}");
         Ok(connection.execute_raw(sql.statement(&text)).await?.rows_affected() > 0)
+    }
+}
+
+/// So long from now, as the database tells the time; an expression in whole seconds from it.
+fn in_time(backend: DbBackend, time: TimeDelta) -> String {
+    let seconds = time.num_seconds();
+    match backend {
+        DbBackend::Sqlite => format!("strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '{seconds} seconds')"),
+        _ => format!("statement_timestamp() + interval '{seconds} seconds'"),
     }
 }

@@ -1,5 +1,7 @@
 //! Bringing the schema up to date, taking it back, and telling whether it can be served.
 
+use std::time::Duration;
+
 use migration::{HISTORY_TABLE, MigrationStatus, Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use thiserror::Error as ThisError;
@@ -8,6 +10,11 @@ use super::{Database, Error, taken};
 
 /// Any number that two gateways agree on: whoever holds it migrates, the other waits.
 const MIGRATION_LOCK: i64 = 0x7465_6e61_6e74;
+/// Whoever waits for a table's lock holds up all who come later: a migration does so for a moment, lets
+/// them by, and comes again.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// One migration and whether this database has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +47,19 @@ pub enum NotServable {
     /// The database is newer than this program.
     #[error("the database was migrated by a newer gateway ({0}); use that version")]
     Newer(String),
+    /// Others use the tables.
+    #[error(
+        "a transaction of another program holds a table that the migration changes; nothing was changed: end the \
+         transaction, or wait until it has ended, and migrate again"
+    )]
+    Held,
+    /// What the migrations made holds what nothing else does.
+    #[error(
+        "{0} deletion(s) are open or hold a certificate, which would be lost; nothing was changed: let the open ones \
+         end or call them off, keep the certificates elsewhere (`tenant certificate`), and delete these rows of \
+         tenant_deletions first"
+    )]
+    Records(i64),
     /// The database did not answer.
     #[error(transparent)]
     Database(#[from] Error),
@@ -53,13 +73,18 @@ impl Database {
     ///
     /// [`NotServable`], with nothing changed.
     pub async fn migrate_up(&self) -> Result<usize, NotServable> {
+        let applied = self.patiently(async || self.try_migrate_up().await).await?;
+        self.write_ahead().await?;
+        Ok(applied)
+    }
+
+    async fn try_migrate_up(&self) -> Result<usize, NotServable> {
         let transaction = self.begin_migrating().await?;
         let pending = pending(&transaction).await?;
         if pending > 0 {
             Migrator::up(&transaction, None).await.map_err(Error::from)?;
         }
         transaction.commit().await.map_err(Error::from)?;
-        self.write_ahead().await?;
         Ok(pending)
     }
 
@@ -88,16 +113,25 @@ impl Database {
         Ok(())
     }
 
-    /// Takes back the newest `steps` migrations, with the data in what they made.
+    /// Takes back the newest `steps` migrations, with the data in what they made; not certificates, nor
+    /// what open deletions have recorded.
     ///
     /// # Errors
     ///
     /// [`NotServable`], with nothing changed.
     pub async fn migrate_down(&self, steps: u32) -> Result<usize, NotServable> {
+        self.patiently(async || self.try_migrate_down(steps).await).await
+    }
+
+    async fn try_migrate_down(&self, steps: u32) -> Result<usize, NotServable> {
         let transaction = self.begin_migrating().await?;
         let before = states(&transaction).await?.iter().filter(|state| state.applied).count();
         if before == 0 {
             return Ok(0);
+        }
+        let records = migration::records_at_stake(&transaction, steps).await.map_err(Error::from)?;
+        if records > 0 {
+            return Err(NotServable::Records(records));
         }
         Migrator::down(&transaction, Some(steps)).await.map_err(Error::from)?;
         let after = states(&transaction).await?.iter().filter(|state| state.applied).count();
@@ -126,11 +160,35 @@ impl Database {
         }
     }
 
+    /// Migrates; again and again where others hold a table. On SQLite the transaction has waited already.
+    async fn patiently<T>(
+        &self,
+        migrate: impl AsyncFn() -> Result<T, NotServable>,
+    ) -> Result<T, NotServable> {
+        let mut attempts = 1;
+        loop {
+            match migrate().await {
+                Err(NotServable::Database(Error::Contention(reason)))
+                    if self.backend() == DbBackend::Postgres =>
+                {
+                    tracing::warn!(reason, attempts, "a table that the migration changes is held");
+                    if attempts == ATTEMPTS {
+                        return Err(NotServable::Held);
+                    }
+                    tokio::time::sleep(PAUSE * attempts).await;
+                    attempts += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     async fn begin_migrating(&self) -> Result<DatabaseTransaction, NotServable> {
         let transaction = self.begin().await?;
         if self.backend() == DbBackend::Postgres {
             let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
             transaction.execute_unprepared(&lock).await.map_err(Error::from)?;
+            transaction.execute_unprepared(LOCK_TIMEOUT).await.map_err(Error::from)?;
         }
         Ok(transaction)
     }

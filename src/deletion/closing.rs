@@ -1,11 +1,10 @@
 //! The end of a deletion: one short transaction that proves that nothing is left, and says so for ever.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
-    Certificate, Status, Tools,
+    Status,
     certificate::{self, Facts},
     entry::{Strictness, lock_tenant},
     erasure::Erasure,
@@ -14,9 +13,8 @@ use super::{
     obstacle::Obstacle,
 };
 use crate::{
-    cascade::{self, Sweep},
-    database::{self, Sql},
-    faults, storage,
+    cascade::{self, Sweep, TableName},
+    database, faults,
 };
 
 /// It waits for no lock longer than this, and works no longer than that.
@@ -24,8 +22,6 @@ const CLOSING: &str = "SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeou
      SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// More late rows than these are erased in batches again.
 const STRAGGLERS: i64 = 1_000;
-/// Certificates that one round writes to storage.
-const ROUND: u64 = 100;
 
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +40,14 @@ pub(super) async fn close(erasure: &Erasure<'_>) -> Result<Closing, Obstacle> {
     cascade::see_all(&snapshot).await?;
     let plan = erasure.entry.whole_plan(&snapshot, tenant).await?;
     cascade::remaining(&snapshot, &plan, tenant, STRAGGLERS).await?;
+    let owned = erasure.entry.cascade.owned(&snapshot).await?;
     snapshot.commit().await?;
 
     let begun = Instant::now();
     let transaction = begin(erasure).await?;
     faults::point("closing.begun");
+    // Before any other lock: two ends that both held a weaker one would wait for each other.
+    cascade::keep_writers_out(&transaction, &owned).await.map_err(|error| written_to(&owned, error))?;
     let plan = erasure.entry.settled_plan(&transaction, tenant).await?;
     if plan.digest() != erasure.deletion.plan_digest {
         return Ok(Closing::Again);
@@ -114,6 +113,15 @@ fn held(error: database::Error) -> Obstacle {
     }
 }
 
+fn written_to(tables: &[TableName], error: database::Error) -> Obstacle {
+    match error {
+        database::Error::Contention(_) => {
+            Obstacle::Written(tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
+        error => error.into(),
+    }
+}
+
 fn again(erasure: &Erasure<'_>, why: &str) -> Result<Closing, Obstacle> {
     tracing::info!(deletion = %erasure.id(), why, "erasing again");
     erasure.reopen()?;
@@ -151,57 +159,5 @@ async fn record(erasure: &Erasure<'_>, transaction: &DatabaseTransaction) -> Res
         .set("certificate_key_id", certificate.key_id)
         .apply(transaction, deletion.id, &Status::OPEN)
         .await?;
-    Ok(())
-}
-
-/// A certificate could not be kept in storage.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unstored {
-    #[error(transparent)]
-    Database(#[from] database::Error),
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-}
-
-impl From<DbErr> for Unstored {
-    fn from(error: DbErr) -> Self {
-        Self::Database(error.into())
-    }
-}
-
-/// Writes certificates to object storage that are not there yet. One that cannot be written keeps no other.
-pub(super) async fn store_certificates(tools: &Tools) -> Result<(), Unstored> {
-    let connection = &tools.database.connection;
-    let text = format!(
-        "SELECT id, tenant_id, certificate, certificate_sha256, certificate_signature, certificate_key_id \
-         FROM tenant_deletions WHERE certificate IS NOT NULL AND certificate_stored_at IS NULL LIMIT {ROUND}"
-    );
-    let unstored =
-        connection.query_all_raw(Sql::new(connection.get_database_backend()).statement(&text)).await?;
-    let mut outcome = Ok(());
-    for row in unstored {
-        if let Err(error) = store_certificate(tools, &row).await {
-            outcome = Err(error);
-        }
-    }
-    outcome
-}
-
-async fn store_certificate(tools: &Tools, row: &QueryResult) -> Result<(), Unstored> {
-    let (id, tenant): (Uuid, Uuid) = (row.try_get_by("id")?, row.try_get_by("tenant_id")?);
-    let certificate = Certificate {
-        document: row.try_get_by("certificate")?,
-        sha256: row.try_get_by("certificate_sha256")?,
-        signature: row.try_get_by("certificate_signature")?,
-        key_id: row.try_get_by("certificate_key_id")?,
-    };
-    let public_key = tools.signer.as_deref().map(certificate::Signer::public_key);
-    let file = certificate.to_file(public_key.as_ref());
-    tools.storage.put(&certificate::storage_key(tenant, id), file.into_bytes()).await?;
-    faults::point("certificate.stored");
-    let connection = &tools.database.connection;
-    let stored = Change::new(connection).at("certificate_stored_at", tools.clock.now());
-    stored.apply(connection, id, &[Status::Deleted]).await?;
-    faults::point("certificate.recorded");
     Ok(())
 }

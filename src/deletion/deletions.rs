@@ -3,24 +3,22 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use tokio::{
-    sync::{Notify, Semaphore},
-    time::Instant,
-};
+use sea_orm::DatabaseTransaction;
+use tokio::{sync::Notify, time::Instant};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
     Deletion, Error, Refusal, Request, Status,
     certificate::FinalMonth,
-    entry::{Entry, Patience, Strictness, lock_tenant},
+    entry::{Entry, Patience, Strictness, lock_tenant, name_of},
     journal::{self, Change, New},
+    places::Places,
     store,
 };
 use crate::{
     cascade,
     clock::Clock,
-    database::{self, Database, Sql},
+    database::{self, Database},
     faults, usage,
 };
 
@@ -28,8 +26,6 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(2);
 /// Between two looks at a deletion that another process may have ended.
 const LOOK: Duration = Duration::from_millis(250);
-/// Requests that may hold a connection at the same time: the rest is for readers.
-const SIDE_BY_SIDE: usize = 2;
 /// Longest name a caller may give a request.
 const MAX_KEY_LENGTH: usize = 255;
 /// Longest reason kept.
@@ -50,7 +46,7 @@ pub struct Deletions {
     pub(super) entry: Entry,
     grace: TimeDelta,
     bell: Bell,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// Why a deletion was neither called off nor taken up again.
@@ -80,7 +76,7 @@ impl Deletions {
             entry: Entry { database, reader, clock, cascade },
             grace,
             bell,
-            places: Arc::new(Semaphore::new(SIDE_BY_SIDE)),
+            places: Arc::new(Places::new()),
         }
     }
 
@@ -93,16 +89,21 @@ impl Deletions {
     /// [`Error`], with nothing changed.
     pub async fn delete(&self, request: &Request, subject: &str) -> Result<Deletion, Error> {
         check(request)?;
+        match self.ask(request, subject).await {
+            Ok(deletion) => Ok(self.wait_for(deletion).await),
+            Err(error) => Err(self.entry.explain(request.tenant, error).await),
+        }
+    }
+
+    async fn ask(&self, request: &Request, subject: &str) -> Result<Deletion, Error> {
+        let _turn = self.places.turn(request.tenant).await.ok_or(Refusal::Busy)?;
         let mut patience = Patience::new();
         loop {
-            // Never closed, so always had.
-            let place = self.places.acquire().await;
+            let place = self.places.take().await;
             let outcome = self.attempt(request, subject).await;
             drop(place);
-            match patience.settle(outcome).await {
-                Some(Ok(deletion)) => return Ok(self.wait_for(deletion).await),
-                Some(Err(error)) => return Err(self.entry.explain(request.tenant, error).await),
-                None => {}
+            if let Some(outcome) = patience.settle(outcome).await {
+                return outcome;
             }
         }
     }
@@ -384,13 +385,6 @@ async fn repeated(
         Some(_) => Err(Refusal::IdempotencyKeyReused.into()),
         None => Ok(None),
     }
-}
-
-async fn name_of(transaction: &DatabaseTransaction, tenant: Uuid) -> Result<Option<String>, database::Error> {
-    let mut sql = Sql::new(transaction.get_database_backend());
-    let text = format!("SELECT name FROM tenants WHERE id = {}", sql.bind(tenant.into()));
-    let row = transaction.query_one_raw(sql.statement(&text)).await?;
-    Ok(row.map(|row| row.try_get_by("name")).transpose()?)
 }
 
 /// A version 7 UUID of that instant: ids made later sort later.

@@ -77,7 +77,13 @@ impl Entry {
         transaction: &DatabaseTransaction,
         tenant: Uuid,
     ) -> Result<Plan, Error> {
-        let plan = self.whole_plan(transaction, tenant).await?;
+        let plan = match self.whole_plan(transaction, tenant).await {
+            // Each statement sees what is there by then: a table that came between two of them looks like a gap.
+            Err(Error::Refused(Refusal::PlanIncomplete { .. })) => {
+                self.whole_plan(transaction, tenant).await?
+            }
+            plan => plan?,
+        };
         cascade::lock(transaction, &plan).await?;
         let locked = cascade::plan(transaction, &self.cascade).await?;
         if locked.digest() != plan.digest() || !locked.gaps.is_empty() {
@@ -179,6 +185,17 @@ pub(super) async fn lock_tenant(
         (_, Strictness::Row) => "FOR NO KEY UPDATE",
     };
     let text = format!("SELECT name FROM tenants WHERE id = {} {lock}", sql.bind(tenant.into()));
+    let row = transaction.query_one_raw(sql.statement(&text)).await?;
+    Ok(row.map(|row| row.try_get_by("name")).transpose()?)
+}
+
+/// The tenant's name, as it is now.
+pub(super) async fn name_of(
+    transaction: &DatabaseTransaction,
+    tenant: Uuid,
+) -> Result<Option<String>, database::Error> {
+    let mut sql = Sql::new(transaction.get_database_backend());
+    let text = format!("SELECT name FROM tenants WHERE id = {}", sql.bind(tenant.into()));
     let row = transaction.query_one_raw(sql.statement(&text)).await?;
     Ok(row.map(|row| row.try_get_by("name")).transpose()?)
 }

@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    Deletion, Status, Tools, closing, deletions,
+    Deletion, Refusal, Status, Tools, closing, deletions,
     entry::{self, Entry, Patience, Strictness},
     journal::{self, Change},
     objects,
@@ -175,7 +175,10 @@ impl<'a> Erasure<'a> {
         let (tenant, is_forced) = (self.deletion.tenant, self.deletion.is_forced);
         let transaction = self.entry.begin().await?;
         let strictness = if is_forced { Strictness::Row } else { Strictness::Writers };
-        entry::lock_tenant(&transaction, tenant, strictness).await?;
+        if entry::lock_tenant(&transaction, tenant, strictness).await?.is_none() {
+            // Somebody else has deleted it: there is nothing of which to prove that it was erased here.
+            return Err(Refusal::TenantNotFound.into());
+        }
         faults::point("entry.locked");
         self.entry.settled_plan(&transaction, tenant).await?;
         let usage = self.entry.mark(&transaction, tenant, is_forced).await?;
@@ -183,7 +186,7 @@ impl<'a> Erasure<'a> {
         let among = [self.deletion.status];
         let begun = deletions::begun(&transaction, self.deletion.id, now, usage.as_ref(), &among).await?;
         faults::point("entry.recorded");
-        if begun && self.lease.holds(&transaction, self.entry.now()).await? {
+        if begun && self.lease.holds(&transaction).await? {
             transaction.commit().await.map_err(database::Error::from)?;
             return Ok(true);
         }
@@ -258,9 +261,8 @@ impl<'a> Erasure<'a> {
         let (told, hears) = watch::channel(Rows::Going);
         let erasing = async {
             let mut outcome = Rows::Gone;
-            // The last step is the tenant itself.
-            for step in self.deletion.steps_done..plan.steps.len().saturating_sub(1) {
-                outcome = rows::erase(self, plan, step, turn).await?;
+            for done in self.deletion.steps_done..plan.order.len() {
+                outcome = rows::erase(self, plan, done, turn).await?;
                 if outcome == Rows::Paused {
                     break;
                 }
@@ -332,7 +334,7 @@ impl<'a> Erasure<'a> {
                 .apply(&transaction, self.deletion.id, &Status::OPEN)
                 .await?;
         }
-        if !self.lease.holds(&transaction, self.tools.clock.now()).await? {
+        if !self.lease.holds(&transaction).await? {
             return Err(Obstacle::LeaseLost);
         }
         transaction.commit().await?;

@@ -1,6 +1,7 @@
 //! The life of a deletion: asked for, waited for, carried out in batches that survive any crash, and
 //! proven. Its record outlives the tenant.
 
+mod backlog;
 pub mod certificate;
 mod closing;
 mod deletions;
@@ -10,13 +11,16 @@ mod journal;
 mod objects;
 mod obstacle;
 mod pace;
+mod places;
 mod preview;
 mod record;
 mod request;
 mod rows;
 mod store;
+mod storing;
 mod worker;
 
+pub use backlog::Backlog;
 pub use certificate::Certificate;
 pub use deletions::{Bell, Deletions, Unchanged, check_text};
 pub use entry::Error;

@@ -3,7 +3,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
@@ -37,13 +37,19 @@ pub(super) fn prefix(tenant: Uuid) -> String {
 /// Removes what the outbox names while rows are erased, and the rest when they are gone. Storage that fails is
 /// no reason for rows to stay: it is asked again, and told to be in the way when nothing else is left to do.
 pub(super) async fn remove(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {
+    let mut seen = None;
     loop {
         let state = *rows.borrow_and_update();
         if state == Rows::Paused {
             return Ok(());
         }
-        let pause = match empty_outbox(erasure, Origin::Rows).await {
-            Ok(look) if state == Rows::Going => PAUSE.max(look.read * REST),
+        // What comes in while rows are erased comes in behind what was there.
+        let after = seen.take().filter(|_| state == Rows::Going);
+        let pause = match empty_outbox(erasure, Origin::Rows, after).await {
+            Ok(look) if state == Rows::Going => {
+                seen = look.last;
+                PAUSE.max(look.read * REST)
+            }
             Ok(look) if look.named == 0 => break,
             Ok(_) => continue,
             Err(Obstacle::Storage(error)) if state == Rows::Going => {
@@ -63,6 +69,8 @@ pub(super) async fn remove(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows
 #[derive(Default)]
 struct Look {
     named: usize,
+    /// Where it ended, on PostgreSQL.
+    last: Option<String>,
     /// How long it read.
     read: Duration,
 }
@@ -74,18 +82,25 @@ fn may_remove(key: &str, tenant: Uuid) -> bool {
     !is_others && !key.starts_with(STORAGE_PREFIX)
 }
 
-/// Removes what the outbox names, in the order of the keys. What cannot be removed stays in it, and is told when
-/// all the others are gone.
-async fn empty_outbox(erasure: &Erasure<'_>, origin: Origin) -> Result<Look, Obstacle> {
-    let (mut after, mut failed, mut look) = (None, None, Look::default());
+/// Removes what the outbox names after a place in it. What cannot be removed stays in it, and is told when all the
+/// others are gone.
+async fn empty_outbox(
+    erasure: &Erasure<'_>,
+    origin: Origin,
+    mut after: Option<String>,
+) -> Result<Look, Obstacle> {
+    let (mut failed, mut look) = (None, Look::default());
     loop {
         let begun = Instant::now();
         let found = outbox(erasure, after.as_deref()).await?;
         look.read += begun.elapsed();
-        let Some((last, _)) = found.last() else { break };
-        after = Some(last.clone());
+        let Some(last) = found.last() else { break };
+        after = Some(last.place.clone());
         look.named += found.len();
         failed = round(erasure, found, origin).await?.or(failed);
+    }
+    if erasure.tools.database.backend() == DbBackend::Postgres {
+        look.last = after;
     }
     failed.map_or(Ok(look), Err)
 }
@@ -97,21 +112,29 @@ enum Origin {
     Listing,
 }
 
+/// An object that the outbox names.
+struct Named {
+    key: String,
+    bytes: i64,
+    /// Its row's place in the outbox: on PostgreSQL where it lies, so that neither reading on nor removing it
+    /// searches; on SQLite its key.
+    place: String,
+}
+
 /// Removes some objects of the outbox, in its order. Returns why the last of those stays that could not be
 /// removed.
 async fn round(
     erasure: &Erasure<'_>,
-    found: Vec<(String, i64)>,
+    found: Vec<Named>,
     origin: Origin,
 ) -> Result<Option<Obstacle>, Obstacle> {
     let (found, others): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|(key, _)| may_remove(key, erasure.deletion.tenant));
-    let others: Vec<_> = others.into_iter().map(|(key, _)| key).collect();
+        found.into_iter().partition(|named| may_remove(&named.key, erasure.deletion.tenant));
     if !others.is_empty() {
         let count = others.len();
         tracing::warn!(count, "erased rows named objects of another tenant, or certificates; these stay");
     }
-    let keys: Vec<_> = found.iter().map(|(key, _)| key.clone()).collect();
+    let keys: Vec<_> = found.iter().map(|named| named.key.clone()).collect();
     let mut failed = None;
     let mut kept = HashSet::new();
     for (key, error) in erasure.tools.storage.remove(&keys).await? {
@@ -123,23 +146,33 @@ async fn round(
         }
     }
     faults::point("objects.removed");
-    let gone: Vec<_> = found.into_iter().filter(|(key, _)| !kept.contains(key)).collect();
-    let bytes = gone.iter().map(|(_, bytes)| bytes).sum();
-    let mut keys: Vec<_> = gone.iter().map(|(key, _)| key).chain(&others).map(String::as_str).collect();
-    keys.sort_unstable();
-    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(failed) };
+    let gone: Vec<_> = found.into_iter().filter(|named| !kept.contains(&named.key)).collect();
+    let bytes = gone.iter().map(|named| named.bytes).sum();
+    let settled: Vec<_> = gone.iter().chain(&others).collect();
+    if settled.is_empty() {
+        return Ok(failed);
+    }
     let transaction = erasure.begin().await?;
     let mut sql = Sql::new(transaction.get_database_backend());
-    let (id, first, last) =
-        (sql.bind(erasure.id().into()), sql.bind((*first).into()), sql.bind((*last).into()));
-    let these =
-        sql.bind_table("g", vec![("key", Column::Words(keys.iter().map(ToString::to_string).collect()))]);
-    // Between two ends, so that a plan made while the outbox was empty does not read all of it; and joined,
-    // because an array would be looked through for every row.
-    let text = format!(
-        "DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key BETWEEN {first} AND {last} \
-         AND storage_key IN (SELECT g.key FROM {these})"
-    );
+    let id = sql.bind(erasure.id().into());
+    let keys: Vec<_> = settled.iter().map(|named| named.key.as_str()).collect();
+    let text = if sql.backend() == DbBackend::Sqlite {
+        let these = sql.bind_words(&keys);
+        format!("DELETE FROM tenant_deletion_objects WHERE deletion_id = {id} AND storage_key {these}")
+    } else {
+        // By the key too: a table that is rewritten meanwhile has other rows in these places.
+        let column = |of: fn(&Named) -> &String| {
+            Column::Words(settled.iter().map(|named| of(named).clone()).collect())
+        };
+        let these = sql.bind_table(
+            "g",
+            vec![("place", column(|named| &named.place)), ("key", column(|named| &named.key))],
+        );
+        format!(
+            "DELETE FROM tenant_deletion_objects o USING {these} WHERE o.ctid = CAST(g.place AS tid) \
+             AND o.storage_key = g.key AND (o.deletion_id = {id}) IS TRUE"
+        )
+    };
     let dropped = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
     // What stays in storage is no longer waited for, and is not counted as removed.
     let removed = dropped.saturating_sub(others.len() as u64);
@@ -165,7 +198,7 @@ async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
         write_down(erasure.id(), &transaction, &found).await?;
         erasure.commit(transaction).await?;
         faults::point("objects.found");
-        empty_outbox(erasure, Origin::Listing).await?;
+        empty_outbox(erasure, Origin::Listing, None).await?;
     }
     let hidden = storage.purge_hidden(&prefix).await?;
     faults::point("objects.purged");
@@ -212,21 +245,33 @@ async fn count<C: ConnectionTrait>(
     Ok(())
 }
 
-/// The next objects to remove, in the order of their keys, with their bytes.
-async fn outbox(erasure: &Erasure<'_>, after: Option<&str>) -> Result<Vec<(String, i64)>, Obstacle> {
+/// The next objects to remove.
+async fn outbox(erasure: &Erasure<'_>, after: Option<&str>) -> Result<Vec<Named>, Obstacle> {
     let snapshot = erasure.snapshot().await?;
     let mut sql = Sql::new(snapshot.get_database_backend());
     let id = sql.bind(erasure.id().into());
-    let rest = after.map(|after| format!("AND storage_key > {}", sql.bind(after.into()))).unwrap_or_default();
-    let text = format!(
-        "SELECT storage_key, size_bytes FROM tenant_deletion_objects \
-         WHERE deletion_id = {id} {rest} ORDER BY storage_key LIMIT {BULK}"
-    );
+    let text = if sql.backend() == DbBackend::Sqlite {
+        let after = after.map(|after| format!("AND storage_key > {}", sql.bind(after.into())));
+        format!(
+            "SELECT storage_key, size_bytes, storage_key AS place FROM tenant_deletion_objects \
+             WHERE deletion_id = {id} {} ORDER BY storage_key LIMIT {BULK}",
+            after.unwrap_or_default()
+        )
+    } else {
+        // Written so that no index fits: in the order of keys, each look would pass by all that is gone.
+        format!(
+            "SELECT storage_key, size_bytes, CAST(ctid AS text) AS place FROM tenant_deletion_objects \
+             WHERE (deletion_id = {id}) IS TRUE AND ctid > CAST({} AS tid) LIMIT {BULK}",
+            sql.bind(after.unwrap_or("(0,0)").into())
+        )
+    };
     let rows = snapshot.query_all_raw(sql.statement(&text)).await.map_err(database::Error::from)?;
     snapshot.commit().await.map_err(database::Error::from)?;
     erasure.traffic.done();
-    let read =
-        |row: &sea_orm::QueryResult| Ok((row.try_get_by("storage_key")?, row.try_get_by("size_bytes")?));
+    let read = |row: &sea_orm::QueryResult| {
+        let (key, bytes) = (row.try_get_by("storage_key")?, row.try_get_by("size_bytes")?);
+        Ok(Named { key, bytes, place: row.try_get_by("place")? })
+    };
     Ok(rows.iter().map(read).collect::<Result<_, DbErr>>().map_err(database::Error::from)?)
 }
 

@@ -9,9 +9,15 @@ pub(super) enum Obstacle {
     /// Another process works on the deletion.
     #[error("another process works on it")]
     LeaseLost,
+    /// There is no tenant any more.
+    #[error(
+        "somebody deleted the tenant before erasing began; nothing was erased by this deletion, and nothing is \
+         proven: cancel it, or resume it if the tenant is there again"
+    )]
+    NoTenant,
     /// It may not begin.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// The database does not answer, or others are in the way.
     #[error("the database is busy or cannot be reached; it is tried again by itself")]
     Database(database::Error),
@@ -50,6 +56,9 @@ pub(super) enum Obstacle {
     /// A transaction holds the tenant's row.
     #[error("a transaction of another program holds the tenant's row; end it")]
     Held,
+    /// A transaction has written to tables that no foreign key binds to a tenant.
+    #[error("a transaction of another program has written to one of {0} and has not ended; end it")]
+    Written(String),
     /// Object storage.
     #[error("object storage did not do what it was asked; the log has its words")]
     Storage(#[from] storage::Error),
@@ -60,8 +69,11 @@ impl Obstacle {
     pub(super) fn code(&self) -> BlockCode {
         match self {
             Self::Refused(Refusal::ActiveSessions { .. }) => BlockCode::ActiveSessions,
-            Self::Refused(Refusal::Busy) | Self::Flooded | Self::Held => BlockCode::Writers,
+            Self::Refused(Refusal::Busy) | Self::Flooded | Self::Held | Self::Written(_) => {
+                BlockCode::Writers
+            }
             Self::Refused(_) => BlockCode::PlanIncomplete,
+            Self::NoTenant => BlockCode::TenantNotFound,
             Self::Denied(_) => BlockCode::PermissionDenied,
             Self::Circle(_) => BlockCode::ForeignKeyCycle,
             Self::RowsRemain(_) | Self::ForeignKey(_) => BlockCode::RowsRemain,
@@ -78,10 +90,13 @@ impl Obstacle {
             | Self::ForeignKey(_)
             | Self::Changed(_)
             | Self::Flooded
-            | Self::Held => true,
+            | Self::Held
+            | Self::Written(_) => true,
             Self::Refused(refusal) => matches!(refusal, Refusal::Busy),
             Self::Storage(error) => error.is_passing(),
-            Self::Circle(_) | Self::Denied(_) | Self::Fault(_) | Self::RowsRemain(_) => false,
+            Self::NoTenant | Self::Circle(_) | Self::Denied(_) | Self::Fault(_) | Self::RowsRemain(_) => {
+                false
+            }
         }
     }
 }
@@ -110,7 +125,8 @@ impl From<sea_orm::DbErr> for Obstacle {
 impl From<Error> for Obstacle {
     fn from(error: Error) -> Self {
         match error {
-            Error::Refused(refusal) => refusal.into(),
+            Error::Refused(Refusal::TenantNotFound) => Self::NoTenant,
+            Error::Refused(refusal) => Self::Refused(refusal),
             Error::Database(error) => error.into(),
         }
     }

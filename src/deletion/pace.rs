@@ -21,11 +21,16 @@ const ROWS: (f64, f64) = (20.0, 50_000.0);
 const GROWTH: f64 = 2.0;
 /// With others at work a batch takes this part of its time, and rests so many times as long as it took.
 const AMONG_OTHERS: f64 = 0.2;
-pub(super) const REST: u32 = 4;
+const REST: u32 = 4;
+/// On SQLite, which has one writer, a batch is followed by a rest of one part in so many of its time: who waits to
+/// write looks from time to time whether he may.
+const PART_OF_ONE_WRITER: u32 = 6;
 /// A batch that took so many times as long a row as the fastest did says that the database is busy.
 const RISE: f64 = 3.0;
 /// More transactions a second than these are others at work; a gateway that has nothing to do makes fewer.
 const OTHERS: f64 = 30.0;
+/// A server has counted a transaction after so many looks: a connection that rests tells of its own within ten seconds.
+const LATE_LOOKS: i64 = 15;
 /// A replica that is so many bytes behind lags, whatever it says of the time.
 const LAG_BYTES: i64 = 1 << 28;
 
@@ -81,14 +86,19 @@ impl Size {
         self.state().rows as u64
     }
 
-    /// A batch of so many rows took so long. Returns whether others slow batches down.
+    /// A batch that was to be of so many rows found some of them, and took so long. Returns whether others slow
+    /// batches down. One that found few says nothing of how long many would take.
     #[expect(clippy::cast_precision_loss, reason = "within ROWS")]
-    pub(super) fn took(&self, rows: u64, time: Duration, company: &Company) -> bool {
+    pub(super) fn took(&self, rows: u64, found: u64, time: Duration, company: &Company) -> bool {
+        let is_telling = found >= rows.div_ceil(2);
         let target = if *company == Company::Alone { self.target } else { self.target * AMONG_OTHERS };
         let mut state = self.state();
         let (rows, seconds) = (rows as f64, time.as_secs_f64().max(1e-6));
-        let wanted = rows * (target / seconds).clamp(1.0 / GROWTH, GROWTH);
+        let wanted = rows * (target / seconds).clamp(1.0 / GROWTH, if is_telling { GROWTH } else { 1.0 });
         state.rows = wanted.clamp(ROWS.0, ROWS.1);
+        if !is_telling {
+            return false;
+        }
         let each = seconds / rows;
         state.fastest = state.fastest.min(each);
         seconds > target && each > RISE * state.fastest
@@ -132,7 +142,7 @@ struct Seen {
     at: Instant,
     /// Transactions of everybody, and of this process's deletions among them.
     counts: Option<(i64, u64)>,
-    /// How many fewer there were of everybody than of these, in the last look: a server counts late.
+    /// How many of these the server has not counted yet, at most: it counts late.
     late: i64,
 }
 
@@ -172,6 +182,17 @@ impl Traffic {
         self.places.acquire_many(u32::try_from(places).unwrap_or(1)).await.ok()
     }
 
+    /// How long to rest after a batch that took so long, so that others come to theirs.
+    pub(super) fn rest(&self, time: Duration, is_slowed: bool) -> Duration {
+        if is_slowed || self.company() == Company::Others {
+            time * REST
+        } else if self.database.backend() == DbBackend::Sqlite {
+            time / PART_OF_ONE_WRITER
+        } else {
+            Duration::ZERO
+        }
+    }
+
     /// One transaction of a deletion was committed.
     pub(super) fn done(&self) {
         self.committed.fetch_add(1, Ordering::Relaxed);
@@ -193,9 +214,10 @@ impl Traffic {
             (row.try_get_by("lag_seconds")?, row.try_get_by("lag_bytes")?);
         let own = self.committed.load(Ordering::Relaxed);
         let mut seen = self.seen();
-        let others = seen.counts.map_or(0, |counts| others(counts, (transactions, own)));
+        let (others, late) =
+            seen.counts.map_or((0, 0), |counts| others(counts, (transactions, own), seen.late));
         #[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
-        let rate = (others - seen.late).max(0) as f64 / seen.at.elapsed().as_secs_f64().max(0.001);
+        let rate = others as f64 / seen.at.elapsed().as_secs_f64().max(0.001);
         seen.company = match self.limits.max_replica_lag {
             Some(limit) if lag.unwrap_or(0.0) > limit.as_secs_f64() || behind.unwrap_or(0) > LAG_BYTES => {
                 let (seconds, bytes) = (lag.unwrap_or(0.0), behind.unwrap_or(0));
@@ -206,7 +228,7 @@ impl Traffic {
             _ if rate > OTHERS => Company::Others,
             _ => Company::Alone,
         };
-        (seen.at, seen.counts, seen.late) = (Instant::now(), Some((transactions, own)), (-others).max(0));
+        (seen.at, seen.counts, seen.late) = (Instant::now(), Some((transactions, own)), late);
         Ok(())
     }
 
@@ -215,10 +237,12 @@ impl Traffic {
     }
 }
 
-/// Transactions between two looks that are not of this process's deletions. Below 0 where the server has
-/// not counted these yet.
-fn others(before: (i64, u64), now: (i64, u64)) -> i64 {
-    now.0 - before.0 - i64::try_from(now.1.saturating_sub(before.1)).unwrap_or(i64::MAX)
+/// Transactions between two looks that are not of this process's deletions, and how many of these the server has
+/// not counted yet: it may count those of the last seconds only later.
+fn others(before: (i64, u64), now: (i64, u64), late: i64) -> (i64, i64) {
+    let own = i64::try_from(now.1.saturating_sub(before.1)).unwrap_or(i64::MAX);
+    let others = now.0 - before.0 - own - late;
+    (others.max(0), (-others).clamp(0, own.saturating_mul(LATE_LOOKS)))
 }
 
 #[cfg(test)]
@@ -233,6 +257,7 @@ mod tests {
             let rows = size.rows();
             assert!(!size.took(
                 rows,
+                rows,
                 Duration::from_micros(10) * u32::try_from(rows).unwrap_or(0),
                 &Company::Alone
             ));
@@ -240,10 +265,21 @@ mod tests {
         assert!((4_500..=5_500).contains(&size.rows()), "{} rows take 50 ms", size.rows());
         let rows = size.rows();
         assert!(
-            size.took(rows, Duration::from_millis(500), &Company::Alone),
+            size.took(rows, rows, Duration::from_millis(500), &Company::Alone),
             "ten times as slow: others are at work"
         );
         assert!(size.rows() < rows);
+    }
+
+    #[test]
+    fn batches_that_find_nothing_say_nothing() {
+        let size = Size::new(&Limits::default());
+        for _ in 0..50 {
+            assert!(!size.took(size.rows(), 0, Duration::from_micros(1), &Company::Alone));
+        }
+        assert_eq!(size.rows(), 500);
+        let rows = size.rows();
+        assert!(!size.took(rows, rows, Duration::from_millis(40), &Company::Alone), "nobody slows it down");
     }
 
     #[test]
@@ -254,14 +290,31 @@ mod tests {
         }
         assert!(size.rows() >= 1);
         for _ in 0..50 {
-            size.took(size.rows(), Duration::ZERO, &Company::Alone);
+            size.took(size.rows(), 50_000, Duration::ZERO, &Company::Alone);
         }
         assert!(size.rows() <= 50_000);
     }
 
     #[test]
     fn own_batches_are_no_company() {
-        assert_eq!(others((100, 10), (200, 110)), 0);
-        assert_eq!(others((100, 10), (300, 110)), 100);
+        assert_eq!(others((100, 10), (200, 110), 0), (0, 0));
+        assert_eq!(others((100, 10), (300, 110), 0), (100, 0));
+    }
+
+    #[test]
+    fn own_batches_that_are_counted_late_are_no_company() {
+        let (mut late, mut all) = (0, 0);
+        for (transactions, own) in [(0, 40), (0, 80), (120, 120), (150, 160), (260, 200)] {
+            let (found, still) = others((all, own - 40), (transactions, own), late);
+            (late, all) = (still, transactions);
+            assert_eq!(found, if transactions == 260 { 60 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn what_is_never_counted_hides_nobody_for_long() {
+        let (_, late) = others((0, 0), (0, 1_000), 0);
+        let (_, late) = others((0, 1_000), (0, 1_010), late);
+        assert!(late <= 150, "{late}");
     }
 }

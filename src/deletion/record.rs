@@ -64,6 +64,8 @@ impl Status {
 /// What is in the way of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockCode {
+    /// The tenant was gone when erasing was to begin.
+    TenantNotFound,
     /// Sessions or calls were active when erasing was to begin.
     ActiveSessions,
     /// The plan has gaps.
@@ -86,7 +88,8 @@ pub enum BlockCode {
 
 impl BlockCode {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::TenantNotFound,
         Self::ActiveSessions,
         Self::PlanIncomplete,
         Self::PermissionDenied,
@@ -102,6 +105,7 @@ impl BlockCode {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::TenantNotFound => "tenant_not_found",
             Self::ActiveSessions => "active_sessions",
             Self::PlanIncomplete => "plan_incomplete",
             Self::PermissionDenied => "permission_denied",

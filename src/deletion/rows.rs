@@ -10,7 +10,7 @@ use super::{
     erasure::{Erasure, Rows, Turn},
     journal::{self, Change},
     obstacle::Obstacle,
-    pace::{Company, REST},
+    pace::Company,
 };
 use crate::{
     cascade::{self, Batch, Plan, Range},
@@ -24,14 +24,15 @@ const BACKOFF: Duration = Duration::from_millis(50);
 /// Between two looks whether a replica has caught up.
 const LAG_PAUSE: Duration = Duration::from_secs(1);
 
-/// Erases the tenant's rows of one table, by stretches of keys side by side.
+/// Erases the tenant's rows of one table, by stretches of keys side by side, when so many are `done`.
 pub(super) async fn erase(
     erasure: &Erasure<'_>,
     plan: &Plan,
-    step: usize,
+    done: usize,
     turn: &Turn,
 ) -> Result<Rows, Obstacle> {
     let (tenant, id) = (erasure.deletion.tenant, erasure.deletion.id);
+    let step = plan.order[done];
     let mut ranges = journal::ranges(&erasure.tools.database.connection, id, step).await?;
     if ranges.is_empty() {
         let snapshot = erasure.snapshot().await?;
@@ -55,7 +56,7 @@ pub(super) async fn erase(
         return Ok(Rows::Paused);
     }
     let transaction = erasure.begin().await?;
-    let done = i32::try_from(step + 1).unwrap_or(i32::MAX);
+    let done = i32::try_from(done + 1).unwrap_or(i32::MAX);
     Change::new(&transaction).set("steps_done", done).apply(&transaction, id, &Status::OPEN).await?;
     faults::point("step.recorded");
     erasure.commit(transaction).await?;
@@ -83,8 +84,10 @@ async fn lane_of(
         match batch(erasure, plan, step, lane, &range, wanted).await {
             Ok(batch) => {
                 let time = begun.elapsed();
-                erasure.tools.metrics.batch(batch.rows, time);
-                let (table, rows, micros) = (&plan.steps[step].table, batch.rows, time.as_micros());
+                let rows = batch.rows + batch.others.iter().map(|(_, rows)| rows).sum::<i64>();
+                erasure.tools.metrics.batch(rows, time);
+                let found = u64::try_from(batch.rows).unwrap_or_default();
+                let (table, micros) = (&plan.steps[step].table, time.as_micros());
                 tracing::debug!(deletion = %erasure.id(), %table, rows, micros, "a batch was committed");
                 tries = 0;
                 if let Err(error) = erasure.tools.database.checkpoint().await {
@@ -93,11 +96,9 @@ async fn lane_of(
                 let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
                 range = rest;
                 let company = erasure.traffic.company();
-                let is_slowed = erasure.size.took(wanted, time, &company);
-                if is_slowed || company == Company::Others {
-                    // With the place in hand, so that no other batch begins.
-                    tokio::time::sleep(time * REST).await;
-                }
+                let is_slowed = erasure.size.took(wanted, found, time, &company);
+                // With the place in hand, so that no other batch begins.
+                tokio::time::sleep(erasure.traffic.rest(time, is_slowed)).await;
             }
             Err(Obstacle::Database(error @ database::Error::Contention(_))) if tries < TRIES => {
                 tracing::debug!(%error, rows = wanted, "a batch was given up and is tried again");
@@ -130,7 +131,7 @@ async fn batch(
     }
     faults::point("batch.counted");
     journal::advance(&transaction, id, step, lane, batch.rest.as_ref()).await?;
-    if batch.rows > 0 {
+    if batch.rows > 0 || !batch.others.is_empty() {
         erasure.progress(&transaction).await?;
     }
     faults::point("batch.recorded");

@@ -15,7 +15,7 @@ use tokio::{
     task::{Id, JoinSet},
     time::{Instant, MissedTickBehavior},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +27,7 @@ use super::{
     obstacle::Obstacle,
     pace::Traffic,
     store,
+    storing::Storing,
 };
 use crate::{
     cascade,
@@ -133,6 +134,16 @@ impl Worker {
 
     /// Looks who else uses the database, for ever.
     async fn look_around(&self) {
+        if self.tools.limits.max_replica_lag.is_some() {
+            match self.tools.database.hides_replicas().await {
+                Ok(true) => tracing::warn!(
+                    "how far replicas of the database are behind cannot be seen, and erasing does not wait for them: \
+                     grant pg_read_all_stats to the gateway's user, or pass --deletion-max-replica-lag 0s"
+                ),
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "could not see whether there are replicas"),
+            }
+        }
         loop {
             if let Err(error) = self.traffic.look().await {
                 tracing::debug!(%error, "could not see who else is at work");
@@ -143,9 +154,14 @@ impl Worker {
 
     /// Writes the certificates of ended deletions to object storage, those that are not there yet, for ever.
     async fn store_certificates(&self) {
+        let mut storing = Storing::default();
         loop {
-            if let Err(error) = super::closing::store_certificates(&self.tools).await {
-                tracing::warn!(%error, "a certificate could not be written to object storage; trying again");
+            match storing.round(&self.tools).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "could not look for certificates to store; trying again");
+                }
             }
             let _ = tokio::time::timeout(LOOK, self.certified.notified()).await;
         }
@@ -180,16 +196,17 @@ impl Worker {
 
     async fn lease(&self, deletion: Uuid) -> Result<Option<Lease>, database::Error> {
         let name = format!("deletion {deletion}");
-        let (connection, now) = (&self.tools.database.connection, self.tools.clock.now());
-        Lease::take(connection, &name, self.holder, now, TERM).await
+        Lease::take(&self.tools.database.connection, &name, self.holder, TERM).await
     }
 
     /// One deletion's turn: to its end, to an obstacle, or until others have waited for long.
     async fn turn(&self, id: Uuid, lease: Lease, turn: Turn, stop: CancellationToken) {
         faults::point("turn.leased");
-        let heart = tokio::spawn(beat(self.tools.clone(), self.holder, lease.clone(), stop.clone()));
+        // It stops with the turn, however that ends: a lease that is kept and not worked under is nobody's turn.
+        let heart = tokio::spawn(beat(self.tools.database.clone(), lease.clone(), stop.clone()));
+        let heart = AbortOnDropHandle::new(heart);
         let outcome = stop.run_until_cancelled(self.work(id, &lease, &turn)).await;
-        heart.abort();
+        drop(heart);
         let is_over = matches!(outcome, Some(Ok(Outcome::Ended)));
         match outcome {
             Some(Ok(Outcome::Ended)) => {
@@ -235,7 +252,7 @@ impl Worker {
             let Some(deletion) = store::by_ids(&self.tools.database, &[id]).await?.pop() else {
                 return Ok(());
             };
-            if lease.holds(&transaction, now).await? {
+            if lease.holds(&transaction).await? {
                 let block = Block {
                     code: obstacle.code(),
                     message: obstacle.to_string(),
@@ -268,21 +285,21 @@ fn block_during(deletion: &Deletion) -> Status {
     }
 }
 
-fn pause(attempts: u32) -> TimeDelta {
+/// How long to wait after so many failed attempts in a row.
+pub(super) fn pause(attempts: u32) -> TimeDelta {
     let factor = 1_i32.checked_shl(attempts.saturating_sub(1).min(20)).unwrap_or(i32::MAX);
     FIRST_PAUSE.checked_mul(factor).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
 }
 
 /// Renews a lease until it is lost, and stops the work then.
-async fn beat(tools: Tools, holder: Uuid, lease: Lease, stop: CancellationToken) {
+async fn beat(database: Database, lease: Lease, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(BEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now = tools.clock.now();
-        match Lease::take(&tools.database.connection, &lease.name, holder, now, TERM).await {
-            Ok(Some(renewed)) if renewed == lease => {}
-            Ok(_) => {
+        match lease.renew(&database.connection, TERM).await {
+            Ok(true) => {}
+            Ok(false) => {
                 tracing::info!(lease = lease.name, "another process has taken over");
                 return stop.cancel();
             }

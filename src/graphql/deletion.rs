@@ -40,6 +40,8 @@ pub enum TenantDeletionStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "deletion::BlockCode")]
 pub enum DeletionBlockCode {
+    /// The tenant was gone when erasing was to begin: somebody else has deleted it.
+    TenantNotFound,
     /// Sessions or calls were active when erasing was to begin.
     ActiveSessions,
     /// The plan has gaps.

@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -10,6 +10,9 @@ use axum::{
 
 use super::Endpoints;
 use crate::database::NotServable;
+
+/// The rest is shown without what a database that does not answer by then would tell.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The process runs.
 pub(super) async fn alive() -> &'static str {
@@ -28,14 +31,26 @@ pub(super) async fn ready(State(endpoints): State<Arc<Endpoints>>) -> (StatusCod
                 NotServable::Newer(_) | NotServable::ForeignTables(_) | NotServable::NoSchema => {
                     "the database has another schema\n"
                 }
+                // Told to who migrates.
+                NotServable::Held | NotServable::Records(_) => "the database is being migrated\n",
             };
             (StatusCode::SERVICE_UNAVAILABLE, reason)
         }
     }
 }
 
-/// What is measured, in the text format of Prometheus.
+/// What is measured, in the text format of Prometheus. What waits to be done is looked up each time: it is there to
+/// be seen where no process works on it. While the database does not answer, it is shown as it was last seen.
 pub(super) async fn metrics(State(endpoints): State<Arc<Endpoints>>) -> impl IntoResponse {
+    match tokio::time::timeout(PATIENCE, endpoints.deletions.backlog()).await {
+        Ok(Ok(backlog)) => {
+            let open = backlog.open.iter().map(|(status, count)| (status.word(), *count));
+            let oldest_due = backlog.oldest_due.to_std().unwrap_or_default();
+            endpoints.metrics.deletion.wait(open, oldest_due, backlog.unstored);
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "could not see what waits to be done"),
+        Err(_) => tracing::warn!("could not see what waits to be done in time"),
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], endpoints.metrics.text())
 }

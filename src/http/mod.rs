@@ -13,7 +13,7 @@ use tower_http::{
     trace::TraceLayer,
 };
 
-use crate::{auth::Authenticator, database::Database, graphql::Api, metrics::Metrics};
+use crate::{auth::Authenticator, database::Database, deletion::Deletions, graphql::Api, metrics::Metrics};
 
 /// What the endpoints need.
 pub struct Endpoints {
@@ -23,6 +23,8 @@ pub struct Endpoints {
     pub authenticator: Authenticator,
     /// Asked whether the gateway is ready.
     pub database: Database,
+    /// Asked what waits to be done.
+    pub deletions: Deletions,
     /// Shown at `/metrics`.
     pub metrics: Metrics,
 }

@@ -8,10 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 
-use crate::{
-    clock::Clock,
-    database::{self, Database, Error, Sql},
-};
+use crate::database::{self, Database, Error, Sql};
 
 /// Names the lease.
 const LEASE: &str = "usage";
@@ -30,7 +27,6 @@ const TIMEOUTS: [&str; 3] = [
 #[derive(Clone, Debug)]
 pub struct Keeper {
     pub(super) database: Database,
-    pub(super) clock: Clock,
     holder: Uuid,
 }
 
@@ -54,8 +50,8 @@ pub(super) enum Tenancy {
 impl Keeper {
     /// Each keeper counts as a process of its own.
     #[must_use]
-    pub fn new(database: Database, clock: Clock) -> Self {
-        Self { database, clock, holder: Uuid::new_v4() }
+    pub fn new(database: Database) -> Self {
+        Self { database, holder: Uuid::new_v4() }
     }
 
     /// Takes the lease, or renews it. None while another process holds it.
@@ -65,8 +61,7 @@ impl Keeper {
     /// [`Error`]; [`Error::Contention`] while a step of another process takes long.
     pub async fn lease(&self) -> Result<Option<Lease>, Error> {
         let transaction = self.bounded().await?;
-        let taken =
-            database::Lease::take(&transaction, LEASE, self.holder, self.clock.now(), LEASE_TERM).await?;
+        let taken = database::Lease::take(&transaction, LEASE, self.holder, LEASE_TERM).await?;
         transaction.commit().await?;
         Ok(taken.map(|lease| Lease { token: lease.token }))
     }

@@ -12,6 +12,7 @@ mod reading;
 mod rebuild;
 mod series;
 mod series_reading;
+mod summing;
 mod verify;
 mod window;
 

@@ -9,18 +9,16 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use entity::{tenants, timestamp};
 use quick_cache::sync::Cache;
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
 use super::{
     Error, Span, Stats, Zone,
-    columns::{ACTIVE_CALLS, ACTIVE_SESSIONS, SUMS, figures_from},
-    parts::{By, Parts},
-    ranges::cover,
+    columns::{ACTIVE_CALLS, ACTIVE_SESSIONS, figures_from},
 };
 use crate::{
     clock::Clock,
-    database::{self, Column, Database, Sql},
+    database::{self, Database, Sql},
 };
 
 /// A call that has not ended counts as going on for this long after its start.
@@ -231,109 +229,6 @@ impl Reader {
         .replace("$LIVE", &live)
         .replace("$HORIZON", &horizon)
     }
-
-    /// The statement that reads sums and differences.
-    fn summing(
-        &self,
-        tenants: &[Uuid],
-        windows: &HashMap<Zone, Windows>,
-        as_of: DateTime<Utc>,
-    ) -> Result<Statement, Error> {
-        let backend = self.database.backend();
-        let mut sql = Sql::new(backend);
-        let these = sql.bind_ids(tenants);
-        let (quarter_hours, days) = parts(windows)?;
-        let mut sources = vec![
-            quarter_hours.select(&mut sql, &self.database, "usage_quarter_hours", &these),
-            days.select(&mut sql, &self.database, "usage_days", &these),
-        ];
-        let integer = if backend == DbBackend::Sqlite { "INTEGER" } else { "bigint" };
-        // SQLite would keep the sums of an outer join in a table with an index, made for each statement. With
-        // a row of zeros for every tenant the sums can lead instead.
-        let join = if backend == DbBackend::Sqlite {
-            let zeros = ["0"; SUMS.len()].join(", ");
-            sources
-                .push(format!("SELECT t.id, 0 AS n, 0 AS today, {zeros} FROM tenants t WHERE t.id {these}"));
-            "m CROSS JOIN tenants t ON t.id = m.tenant_id".to_owned()
-        } else {
-            sources.push(deltas(&mut sql, &self.database, windows, &these));
-            format!("tenants t LEFT JOIN m ON m.tenant_id = t.id WHERE t.id {these}")
-        };
-        let sum = |column: &str, flag: i32| format!("sum({column}) FILTER (WHERE n & {flag} <> 0)");
-        let sums = SUMS.map(|column| format!("{} AS {column}", sum(column, MONTH)));
-        let given = |column: &str| format!("cast(coalesce(m.{column}, 0) AS {integer}) AS {column}");
-        let unbuilt = "EXISTS (SELECT 1 FROM usage_rebuilds b WHERE b.tenant_id = t.id)";
-        let columns = self.columns(&mut sql, unbuilt, as_of);
-        let text = format!(
-            "WITH parts AS ({}), m AS ( \
-               SELECT tenant_id, {} AS calls_today, {} FROM parts GROUP BY tenant_id) \
-             SELECT {columns}, {}, {} FROM {join}",
-            sources.join(" UNION ALL "),
-            sum("today", TODAY),
-            sums.join(", "),
-            given("calls_today"),
-            SUMS.map(given).join(", "),
-        );
-        Ok(sql.statement(&text))
-    }
-}
-
-/// Flags of a part: which windows it belongs to.
-const TODAY: i32 = 1;
-const MONTH: i32 = 2;
-
-/// What is read of quarter-hours and of days, for tenants in each zone.
-fn parts(windows: &HashMap<Zone, Windows>) -> Result<(Parts, Parts), Error> {
-    let (mut quarter_hours, mut days) = (Parts::default(), Parts::default());
-    for (zone, windows) in windows {
-        for (span, flag) in [(windows.today, TODAY), (windows.month, MONTH)] {
-            let covered = cover(span)?;
-            for part in covered.quarter_hours.into_iter().flatten() {
-                quarter_hours.push(By::Zone(*zone), flag, part);
-            }
-            if let Some(part) = covered.days {
-                days.push(By::Zone(*zone), flag, part);
-            }
-        }
-    }
-    Ok((quarter_hours, days))
-}
-
-/// A query of the tenants' differences that are not in the sums yet, added up, as [`Parts::select`] gives
-/// sums. A day lies in its month, so what is outside the month need not be looked at.
-///
-/// Each tenant's are added up by themselves, so that none of them is joined to anything. Citus refuses such a
-/// subquery: there their table, which is small most of the time, is joined, and the tenants named in full.
-fn deltas(sql: &mut Sql, database: &Database, windows: &HashMap<Zone, Windows>, these: &str) -> String {
-    let instants =
-        |pick: fn(&Windows) -> DateTime<Utc>| Column::Instants(windows.values().map(pick).collect());
-    let bounds = sql.bind_table(
-        "w",
-        vec![
-            ("zone", Column::Words(windows.keys().map(|zone| zone.name().to_owned()).collect())),
-            ("day_start", instants(|windows| windows.today.start)),
-            ("day_end", instants(|windows| windows.today.end)),
-            ("month_start", instants(|windows| windows.month.start)),
-            ("month_end", instants(|windows| windows.month.end)),
-        ],
-    );
-    let sums = format!(
-        "coalesce(sum(u.calls) FILTER (WHERE u.starts_at >= w.day_start AND u.starts_at < w.day_end), 0) AS today, {}",
-        SUMS.map(|column| format!("sum(u.{column})::bigint AS {column}")).join(", ")
-    );
-    let in_month = "u.starts_at >= w.month_start AND u.starts_at < w.month_end";
-    if database.is_distributed() {
-        return format!(
-            "SELECT u.tenant_id, {TODAY} + {MONTH} AS n, {sums} \
-             FROM usage_deltas u JOIN tenants t ON t.id = u.tenant_id JOIN {bounds} ON w.zone = t.time_zone \
-             WHERE u.tenant_id {these} AND {in_month} GROUP BY u.tenant_id"
-        );
-    }
-    format!(
-        "SELECT t.id, {TODAY} + {MONTH} AS n, u.* FROM tenants t JOIN {bounds} ON w.zone = t.time_zone \
-         CROSS JOIN LATERAL (SELECT {sums} FROM usage_deltas u WHERE u.tenant_id = t.id AND {in_month}) u \
-         WHERE t.id {these}"
-    )
 }
 
 /// Reads rows of [`Reader::columns`], with the calls of the day and the sums of the month behind them.

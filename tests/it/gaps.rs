@@ -7,8 +7,8 @@ use serde_json::json;
 use tenant_gateway::cascade;
 
 use crate::{
-    deletion::delete,
-    support::{Rows, TenantRow, TestApp, id, noon, on_both},
+    deletion::{delete, until},
+    support::{Backend, Rows, TenantRow, TestApp, id, noon, on, on_both},
 };
 
 async fn gaps(app: &TestApp) -> Vec<(String, String)> {
@@ -176,6 +176,74 @@ async fn a_session_in_flight_is_seen_before_anything_is_erased() {
         let (payload, ()) = tokio::join!(asked, commit);
         assert_eq!(payload["userErrors"][0]["code"], "ACTIVE_SESSIONS", "{payload}");
         assert_eq!(app.number("SELECT count(*) FROM sessions", []).await, 1);
+    })
+    .await;
+}
+
+/// Foreign keys are not inherited: each table's rows are counted and erased by its own.
+#[tokio::test]
+async fn tables_that_inherit_are_tables_of_their_own() {
+    on(Backend::Postgres, async |app| {
+        let (gone, stays) = (app.tenant(TenantRow::default()).await, app.tenant(TenantRow::default()).await);
+        for sql in [
+            "CREATE TABLE notes (id uuid PRIMARY KEY, owner uuid NOT NULL REFERENCES tenants)",
+            "CREATE INDEX notes_owner ON notes (owner)",
+            "CREATE TABLE old_notes (PRIMARY KEY (id), FOREIGN KEY (owner) REFERENCES tenants) INHERITS (notes)",
+            "CREATE TABLE marks (note uuid NOT NULL REFERENCES notes, n integer NOT NULL, PRIMARY KEY (note, n))",
+            "CREATE TABLE old_marks (PRIMARY KEY (note, n), FOREIGN KEY (note) REFERENCES old_notes) INHERITS (marks)",
+        ] {
+            app.sql(sql, []).await;
+        }
+        // Rows of two tables in the same places, of different tenants.
+        for (table, tenants) in [("notes", [gone, stays]), ("old_notes", [stays, gone])] {
+            for tenant in tenants {
+                let note = id();
+                app.sql(&format!("INSERT INTO {table} VALUES ($1, $2)"), [note.into(), tenant.into()]).await;
+                let marks = table.replace("notes", "marks");
+                app.sql(&format!("INSERT INTO {marks} VALUES ($1, 1)"), [note.into()]).await;
+            }
+        }
+        assert_eq!(gaps(&app).await, []);
+        let query = "query ($id: ID!) { tenant(id: $id) { deletionPreview { totalRows } } }";
+        let preview = app.admin(query, json!({ "id": gone })).await;
+        assert_eq!(preview["tenant"]["deletionPreview"]["totalRows"], 5, "each row is counted once: {preview}");
+
+        app.sql("CREATE TABLE lost_notes () INHERITS (notes)", []).await;
+        let found = gaps(&app).await;
+        assert!(matches!(&found[..], [(table, reason)] if table == "lost_notes" && reason.contains("notes")), "{found:?}");
+        let payload = delete(&app, json!({ "tenantId": gone, "confirmName": "Acme" })).await;
+        assert_eq!(payload["userErrors"][0]["code"], "PLAN_INCOMPLETE", "{payload}");
+        app.sql("ALTER TABLE lost_notes ADD FOREIGN KEY (owner) REFERENCES tenants", []).await;
+        assert_eq!(gaps(&app).await, []);
+        let payload = delete(&app, json!({ "tenantId": gone, "confirmName": "Acme" })).await;
+        assert_eq!(payload["deletion"]["progress"]["rowsErased"], 5, "{payload}");
+        for table in ["notes", "old_notes", "marks", "old_marks"] {
+            let left = app.number(&format!("SELECT count(*) FROM ONLY {table}"), []).await;
+            assert_eq!(left, 1, "{table}: that of the other tenant");
+        }
+    })
+    .await;
+}
+
+/// A table that is large enough to be split is measured by itself, without those that inherit from it.
+#[tokio::test]
+async fn a_large_table_with_heirs_is_erased() {
+    on(Backend::Postgres, async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        for sql in [
+            "CREATE TABLE notes (owner uuid NOT NULL REFERENCES tenants, n integer, PRIMARY KEY (owner, n))",
+            "CREATE TABLE old_notes (PRIMARY KEY (owner, n), FOREIGN KEY (owner) REFERENCES tenants) INHERITS (notes)",
+        ] {
+            app.sql(sql, []).await;
+        }
+        for table in ["notes", "old_notes"] {
+            let fill = format!("INSERT INTO {table} SELECT $1, n FROM generate_series(1, 25000) n");
+            app.sql(&fill, [tenant.into()]).await;
+            app.sql(&format!("ANALYZE {table}"), []).await;
+        }
+        delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        let gone = until(&app, tenant, "DELETED").await;
+        assert_eq!(gone["progress"]["rowsErased"], 50_001, "{gone}");
     })
     .await;
 }

@@ -136,3 +136,32 @@ async fn a_tenant_that_is_being_erased_keeps_its_status() {
     })
     .await;
 }
+
+/// Somebody deletes the tenant by hand while its deletion waits: nothing was erased here, so nothing is certified.
+#[tokio::test]
+async fn a_tenant_that_vanished_before_its_time_gets_no_certificate() {
+    on_both(async |app| {
+        let row = TenantRow::default();
+        let tenant = app.tenant(row.clone()).await;
+        delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme", "graceSeconds": 60 })).await;
+        app.sql("DELETE FROM tenants WHERE id = $1", [tenant.into()]).await;
+        app.clock.set(noon() + TimeDelta::minutes(2));
+        let blocked = until(&app, tenant, "BLOCKED").await;
+        let block = &blocked["block"];
+        assert_eq!((&block["code"], &block["during"]), (&json!("TENANT_NOT_FOUND"), &json!("SCHEDULED")));
+        assert!(block["message"].as_str().expect("a sentence").contains("before erasing began"), "{block}");
+        assert_eq!((&blocked["certificate"], &blocked["startedAt"]), (&Value::Null, &Value::Null));
+        // It is back after all.
+        app.tenant(row).await;
+        assert_eq!(resume(&app, &blocked["id"], json!({})).await["userErrors"], json!([]));
+        until(&app, tenant, "DELETED").await;
+
+        let tenant = app.tenant(TenantRow::default()).await;
+        delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme", "graceSeconds": 60 })).await;
+        app.sql("DELETE FROM tenants WHERE id = $1", [tenant.into()]).await;
+        app.clock.set(app.clock.now() + TimeDelta::minutes(2));
+        let blocked = until(&app, tenant, "BLOCKED").await;
+        assert_eq!(cancel(&app, &blocked["id"], "gone by hand").await["deletion"]["status"], "CANCELED");
+    })
+    .await;
+}

@@ -8,16 +8,13 @@ use std::{
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use serde_json::json;
-use tenant_gateway::{
-    clock::Clock,
-    usage::{Difference, Folded, Keeper, Rebuilt},
-};
+use tenant_gateway::usage::{Difference, Folded, Keeper, Rebuilt};
 use uuid::Uuid;
 
 use crate::support::{Agent, Call, Rows, TenantRow, TestApp, id, noon, on_both};
 
 fn keeper(app: &TestApp) -> Keeper {
-    Keeper::new(app.database.clone(), Clock::system())
+    Keeper::new(app.database.clone())
 }
 
 async fn differences(app: &TestApp, tenants: &[Uuid]) -> Vec<Difference> {
@@ -300,14 +297,11 @@ async fn a_tenant_that_is_deleted_by_hand_leaves_nothing() {
 #[tokio::test]
 async fn a_lease_is_taken_over_and_the_former_holder_is_refused() {
     on_both(async |app| {
-        let (one, other) = (
-            Keeper::new(app.database.clone(), app.clock.clone()),
-            Keeper::new(app.database.clone(), app.clock.clone()),
-        );
+        let (one, other) = (Keeper::new(app.database.clone()), Keeper::new(app.database.clone()));
         let first = one.lease().await.expect("an answer").expect("the lease");
         assert_eq!(one.lease().await.expect("an answer"), Some(first), "renewed");
         assert_eq!(other.lease().await.expect("an answer"), None);
-        app.clock.set(noon() + chrono::TimeDelta::minutes(1));
+        app.leases_age(60).await;
         let second = other.lease().await.expect("an answer").expect("the lease");
         assert_ne!(first, second);
         if app.backend() == DbBackend::Postgres {
@@ -330,7 +324,7 @@ async fn a_long_absence_of_workers_is_caught_up_in_bounded_steps() {
         }
         let tenant = app.tenant(TenantRow::default()).await;
         app.sql("VACUUM ANALYZE usage_deltas", []).await;
-        let keeper = Keeper::new(app.database.clone(), app.clock.clone());
+        let keeper = Keeper::new(app.database.clone());
         let lease = keeper.lease().await.expect("an answer").expect("the lease");
         // Every connection plans its statements while the table is empty.
         assert_eq!(keeper.fold(lease, Uuid::nil()).await.expect("a step"), Folded::Nothing);

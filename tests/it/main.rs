@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod authorization;
+mod backlog;
 mod batches;
 mod browser;
 mod catalogue;
@@ -20,6 +21,7 @@ mod keeping;
 mod key_sets;
 mod lists;
 mod live;
+mod migrations;
 mod obstacles;
 mod offline;
 mod plan;
@@ -39,6 +41,7 @@ mod support;
 mod terminal;
 mod tidy;
 mod tokens;
+mod walks;
 mod windows;
 mod withheld;
 mod writers;

@@ -1,6 +1,6 @@
 //! What stands in the way of a change for a moment or for good, and how that is told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use serde_json::json;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     deletion::{delete, resume, until},
-    support::{Rows, TenantRow, TestApp, Token, at, id, on_both},
+    support::{Backend, Rows, TenantRow, TestApp, Token, at, id, on, on_both},
 };
 
 const SET_STATUS: &str = "mutation ($input: SetTenantStatusInput!) { setTenantStatus(input: $input) {
@@ -130,6 +130,37 @@ async fn a_deletion_is_told_the_same_every_time() {
         let ask = || app.admin(document, json!({ "input": { "tenantId": tenant, "confirmName": "Acme" } }));
         let first = ask().await;
         assert_eq!(first, ask().await);
+    })
+    .await;
+}
+
+/// Many ask for tenants that others hold; who asks for another one is answered at once.
+#[tokio::test]
+async fn tenants_that_are_held_keep_no_place_from_others() {
+    on(Backend::Postgres, async |app| {
+        let (held, free) = (app.tenant(TenantRow::default()).await, app.tenant(TenantRow::default()).await);
+        let holder = hold(&app, held).await;
+        let document = "mutation ($input: DeleteTenantInput!) { deleteTenant(input: $input) {
+            deletion { status } userErrors { code } } }";
+        let ask = async |tenant: Uuid| {
+            let input = json!({ "tenantId": tenant, "confirmName": "Acme", "graceSeconds": 60 });
+            app.admin(document, json!({ "input": input })).await["deleteTenant"].clone()
+        };
+        let waiting = futures_util::future::join_all((0..6).map(|_| ask(held)));
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let begun = Instant::now();
+            let payload = ask(free).await;
+            assert_eq!(payload["deletion"]["status"], "SCHEDULED", "{payload}");
+            assert!(begun.elapsed() < Duration::from_secs(2), "it waited for {:?}", begun.elapsed());
+        };
+        let both = async { tokio::join!(waiting, other) };
+        let (waited, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("an end");
+        for payload in waited {
+            assert_eq!(payload["userErrors"][0]["code"], "BUSY", "{payload}");
+        }
+        holder.rollback().await.expect("an end");
+        assert_eq!(ask(held).await["deletion"]["status"], "SCHEDULED");
     })
     .await;
 }

@@ -171,3 +171,33 @@ async fn settings_of_the_cascade_that_cannot_be_followed_are_refused() {
     })
     .await;
 }
+
+/// What names nothing is told as such, with what to give instead.
+#[tokio::test]
+async fn an_empty_name_is_told_with_what_to_give() {
+    for place in places().await {
+        let app = TestApp::start(&place).await;
+        let tenant = [
+            "tenant",
+            "preview",
+            "0198c3a4-7d2e-7b10-9c55-2f6a1e0b4d33",
+            "--database-url",
+            &app.database_url,
+        ];
+        for (extra, parts) in [
+            (["--cascade-ignore", ""], ["--cascade-ignore", "''", "TABLE"]),
+            (["--cascade-own", ""], ["--cascade-own", "''", "TABLE.COLUMN"]),
+            (["--cascade-own", "calls"], ["--cascade-own", "'calls'", "TABLE.COLUMN"]),
+            (["--cascade-ignore", "a..b"], ["--cascade-ignore", "'a..b'", "TABLE"]),
+        ] {
+            for part in parts {
+                refused(&[&tenant[..], &extra].concat(), part).await;
+            }
+        }
+        for part in ["ID", "FILE"] {
+            refused(&["tenant", "certificate", "", "--database-url", &app.database_url], part).await;
+        }
+        drop(app);
+        place.remove().await;
+    }
+}

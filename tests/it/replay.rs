@@ -209,3 +209,49 @@ async fn a_planted_certificate_erases_nobody() {
         place.remove().await;
     }
 }
+
+/// A platform may give a new tenant the id of one that is gone.
+#[tokio::test]
+async fn a_tenant_that_was_created_anew_is_kept_unless_it_is_asked_for() {
+    for place in places().await {
+        let app = TestApp::start(&place).await;
+        let back = TenantRow { name: "Back".to_owned(), ..TenantRow::default() };
+        let anew = TenantRow { name: "Anew".to_owned(), ..TenantRow::default() };
+        for tenant in [&back, &anew] {
+            app.tenant(tenant.clone()).await;
+            assert_eq!(erase(&app, tenant.id, &tenant.name, &[]).await["status"], "DELETED");
+        }
+        app.tenant(back.clone()).await;
+        let created_at = Clock::system().now();
+        app.tenant(TenantRow { created_at, ..anew.clone() }).await;
+        let replay = async |extra: &[&str]| {
+            let (_directory, key) = key_file(&"11".repeat(32));
+            let from = format!("file://{}", app.objects.path().display());
+            let mut replay = command(&app, &[&["replay", "--from", &from], extra].concat());
+            replay.env("CERTIFICATE_KEY_FILE", &key);
+            output(replay).await
+        };
+        let dry = replay(&["--dry-run", "--json"]).await;
+        let said = as_json(&String::from_utf8_lossy(&dry.stdout));
+        assert_eq!(said["found"][0]["tenantId"], json!(back.id), "{said}");
+        assert_eq!(said["recreated"][0]["tenantId"], json!(anew.id), "{said}");
+        assert_eq!((said["found"].as_array().map(Vec::len), dry.status.code()), (Some(1), Some(0)));
+        let ended = replay(&[]).await;
+        let (shown, told) = (String::from_utf8_lossy(&ended.stderr), String::from_utf8_lossy(&ended.stdout));
+        assert!(
+            shown.contains(&format!("kept: Anew ({})", anew.id)) && shown.contains("--include-recreated"),
+            "{shown}"
+        );
+        assert!(
+            told.ends_with("0 tenant(s) gone, 1 back, 1 erased again, 1 created anew and kept\n"),
+            "{told}"
+        );
+        assert_eq!((rows(&app, back.id).await, rows(&app, anew.id).await), (0, 1));
+        let all = replay(&["--include-recreated"]).await;
+        let told = String::from_utf8_lossy(&all.stdout);
+        assert!(told.ends_with("1 tenant(s) gone, 1 back, 1 erased again\n"), "{told}");
+        assert_eq!(rows(&app, anew.id).await, 0);
+        drop(app);
+        place.remove().await;
+    }
+}

@@ -221,7 +221,7 @@ impl Model<'_> {
 
     /// Some steps of a rebuild: often it is left half done, and the tenant is read from its calls.
     async fn rebuild(&self, tenant: usize, steps: usize) {
-        let keeper = Keeper::new(self.app.database.clone(), self.app.clock.clone());
+        let keeper = Keeper::new(self.app.database.clone());
         keeper.ask_rebuild(Some(self.tenants[tenant].0)).await.expect("a list");
         let mut building = keeper.next_unbuilt(Uuid::nil()).await.expect("a list").expect("a tenant");
         for _ in 0..steps {
@@ -232,7 +232,7 @@ impl Model<'_> {
     }
 
     async fn verify(&self, after: &Step) {
-        let keeper = Keeper::new(self.app.database.clone(), self.app.clock.clone());
+        let keeper = Keeper::new(self.app.database.clone());
         for (tenant, _) in &self.tenants {
             let differences = keeper.verify(*tenant).await.expect("a recount");
             assert_eq!(differences, [], "after {after:?}");

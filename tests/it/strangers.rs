@@ -289,7 +289,8 @@ async fn a_large_table_is_split_and_estimated() {
             assert_eq!(batch.rest, None);
             erased.push(batch.rows);
         }
-        assert_eq!(erased, [75_000, 75_000]);
+        assert_eq!(erased.iter().sum::<i64>(), 150_000, "{erased:?}");
+        assert!(erased.len() == 2 && erased.iter().all(|rows| *rows > 70_000), "{erased:?}");
     })
     .await;
 }

@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
         ],
     ),
     ("workers", &["database", "metrics", "usage"]),
-    ("http", &["auth", "database", "graphql", "metrics"]),
+    ("http", &["auth", "database", "deletion", "graphql", "metrics"]),
     ("graphql", &["auth", "clock", "database", "deletion", "metrics", "paging", "tenant", "usage"]),
     (
         "deletion",

@@ -1,10 +1,13 @@
 //! What the database keeps from the gateway's own user is named, and nothing is erased around it.
 
+use std::process::{Command, Stdio};
+
 use sea_orm::DbBackend;
 use serde_json::{Value, json};
 
 use crate::{
     deletion::delete,
+    faults::Gateway,
     support::{Rows, TenantRow, TestApp, id, on_both},
 };
 
@@ -135,6 +138,40 @@ async fn a_hidden_tenant_is_a_gap_and_not_missing() {
             refused(app, limited, tenant, table).await;
             app.sql(&format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"), []).await;
         }
+    })
+    .await;
+}
+
+/// How far a replica is behind is for those to see only who may read all statistics.
+#[tokio::test]
+async fn replicas_that_cannot_be_seen_are_told_once() {
+    with_limited_user(async |app, limited, user, _| {
+        let follow = format!(
+            "{} replication=database",
+            app.database_url
+                .replace("postgres://postgres@", "user=postgres host=")
+                .replace(":5432/", " dbname=")
+        );
+        let mut replica = Command::new("psql")
+            .arg(follow)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("these tests need the program psql");
+        while app.number("SELECT count(*) FROM pg_stat_replication", []).await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let gateway = Gateway::start(limited, None);
+        gateway.says("pg_read_all_stats").await;
+        let unlimited = Gateway::start_with(limited, None, &["--deletion-max-replica-lag", "0s"]);
+        app.sql(&format!("GRANT pg_read_all_stats TO {user}"), []).await;
+        let seeing = Gateway::start(limited, None);
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        assert_eq!(gateway.log().matches("pg_read_all_stats").count(), 1);
+        for quiet in [unlimited, seeing] {
+            assert!(!quiet.log().contains("pg_read_all_stats"), "{}", quiet.log());
+        }
+        replica.kill().expect("an end");
+        replica.wait().expect("an end");
     })
     .await;
 }

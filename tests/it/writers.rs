@@ -27,7 +27,7 @@ async fn a_tenant_that_comes_back_under_its_id_is_not_counted_twice() {
         let agent = app.agent(tenant).await;
         app.call(&Call::of(&agent, noon())).await;
         assert_eq!(calls_of(&app, tenant).await, 1);
-        let keeper = Keeper::new(app.database.clone(), app.clock.clone());
+        let keeper = Keeper::new(app.database.clone());
         assert_eq!(keeper.verify(tenant).await.expect("a recount"), []);
     })
     .await;
@@ -53,7 +53,7 @@ async fn a_writer_with_rights_on_calls_only_is_counted() {
         writer.sql("DELETE FROM calls WHERE id = $1", [other.id.into()]).await;
         drop(writer);
         assert_eq!(calls_of(&app, tenant).await, 1);
-        let keeper = Keeper::new(app.database.clone(), app.clock.clone());
+        let keeper = Keeper::new(app.database.clone());
         assert_eq!(keeper.verify(tenant).await.expect("a recount"), []);
         app.sql(&format!("DROP OWNED BY {user}"), []).await;
         app.sql(&format!("DROP ROLE {user}"), []).await;
@@ -101,7 +101,7 @@ async fn rows_without_a_tenant_are_found() {
         let tenant = app.tenant(TenantRow::default()).await;
         let agent = app.agent(tenant).await;
         app.call(&Call::of(&agent, noon())).await;
-        let keeper = Keeper::new(app.database.clone(), app.clock.clone());
+        let keeper = Keeper::new(app.database.clone());
         assert_eq!(keeper.orphans().await.expect("a look"), []);
         // One connection, which keeps its setting.
         let mut options = sea_orm::ConnectOptions::new(&app.database_url);

@@ -116,19 +116,29 @@ fn changed_in_bulk(schema: &str, name: &str, sign: &str) -> String {
     let quarter_hour = quarter_hour("c");
     let millionths = millionths("c");
     let deleted = sign == "-";
-    let guard = if deleted {
-        format!(
-            "CONTINUE WHEN NOT EXISTS (SELECT FROM {schema}.tenants t \
-             WHERE t.id = r.tenant_id AND t.status <> 'deleting');"
-        )
+    let stays = format!(
+        "EXISTS (SELECT FROM {schema}.tenants t WHERE t.id = r.tenant_id AND t.status <> 'deleting')"
+    );
+    let (leave_early, guard) = if deleted {
+        let leave_early = format!(
+            "FOR r IN SELECT DISTINCT c.tenant_id FROM changed c LOOP
+        any_stays := any_stays OR {stays};
+    END LOOP;
+    IF NOT any_stays THEN
+        RETURN NULL;
+    END IF;"
+        );
+        (leave_early, format!("CONTINUE WHEN NOT {stays};"))
     } else {
-        String::new()
+        Default::default()
     };
     format!(
         "CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql {AS_OWNER} AS $$
 DECLARE
     r record;
+    any_stays boolean := false;
 BEGIN
+    {leave_early}
     FOR r IN
         SELECT c.tenant_id, {quarter_hour} AS starts_at, count(*) AS calls,
             coalesce(sum(c.duration_seconds), 0) AS duration_sum, count(c.duration_seconds) AS duration_count,

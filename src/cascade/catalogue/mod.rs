@@ -1,14 +1,14 @@
 //! What the database says of itself: tables, foreign keys, indexes.
 
+mod name;
 mod postgres;
 mod sqlite;
 
 use sea_orm::{ConnectionTrait, DbBackend};
 
+pub use self::name::TableName;
+pub(super) use self::name::quote;
 use crate::database;
-
-/// The root of every cascade.
-const ROOT: &str = "tenants";
 
 /// The gateway's own tables: they name a tenant and outlive it.
 const OWN_TABLES: [&str; 6] = [
@@ -32,65 +32,6 @@ const RECORDS: [&str; 5] = [
 /// Ownership without a foreign key: the differences that deleting calls appends, by trigger. They go
 /// with their tenant, after its calls.
 const DELTAS: &str = "usage_deltas";
-
-/// A table, by its schema (none on SQLite) and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TableName {
-    /// The schema; none for the one that the gateway's own tables are in.
-    pub schema: Option<String>,
-    /// The name as the catalogue has it, without quotes.
-    pub name: String,
-}
-
-impl TableName {
-    /// The table of tenants.
-    pub(super) fn root() -> Self {
-        Self { schema: None, name: ROOT.to_owned() }
-    }
-
-    pub(super) fn is_root(&self) -> bool {
-        self.is_one_of(&[ROOT])
-    }
-
-    /// Whether it has one of these names, in the schema of the gateway's own tables.
-    fn is_one_of(&self, names: &[&str]) -> bool {
-        self.schema.is_none() && names.contains(&self.name.as_str())
-    }
-
-    /// What a deletion does to the table, as privileges: it marks a tenant before it erases, and keeps
-    /// the record.
-    fn needs(&self) -> &'static [&'static str] {
-        if self.is_one_of(&RECORDS) {
-            &["SELECT", "INSERT", "UPDATE", "DELETE"]
-        } else if self.is_one_of(&[ROOT]) {
-            &["SELECT", "UPDATE", "DELETE"]
-        } else {
-            &["SELECT", "DELETE"]
-        }
-    }
-
-    /// As SQL names it.
-    pub(super) fn quoted(&self) -> String {
-        match &self.schema {
-            Some(schema) => format!("{}.{}", quote(schema), quote(&self.name)),
-            None => quote(&self.name),
-        }
-    }
-}
-
-impl std::fmt::Display for TableName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.schema {
-            Some(schema) => write!(f, "{schema}.{}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
-
-/// An identifier as SQL takes it, whatever characters it has.
-pub(super) fn quote(identifier: &str) -> String {
-    format!("\"{}\"", identifier.replace('"', "\"\""))
-}
 
 /// A column.
 #[derive(Clone, Debug)]
@@ -229,6 +170,13 @@ impl Table {
     }
 }
 
+/// A table that inherits columns from another one, directly or not, and no keys.
+#[derive(Clone, Debug)]
+pub(super) struct Heir {
+    pub(super) table: TableName,
+    pub(super) parent: TableName,
+}
+
 /// All of it, but the gateway's own tables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalogue {
@@ -241,9 +189,20 @@ pub(super) struct Catalogue {
     pub(super) schema: Option<String>,
     pub(super) partial_keys: Vec<PartialKey>,
     pub(super) materialised: Vec<Materialised>,
+    pub(super) heirs: Vec<Heir>,
 }
 
 impl Catalogue {
+    /// Lets every name of a table with heirs mean that table's own rows.
+    fn tell_heirs_apart(&mut self) {
+        let Self { tables, keys, heirs, .. } = self;
+        for heir in heirs.iter() {
+            let names = keys.iter_mut().flat_map(|key| [&mut key.child, &mut key.parent]);
+            let names = names.chain(tables.iter_mut().map(|table| &mut table.name));
+            names.filter(|name| **name == heir.parent).for_each(|name| name.has_heirs = true);
+        }
+    }
+
     pub(super) fn table(&self, name: &TableName) -> Option<&Table> {
         self.tables.iter().find(|table| table.name == *name)
     }
@@ -261,13 +220,14 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
     catalogue.records = own.into_iter().filter(|table| table.name.is_one_of(&RECORDS)).collect();
     catalogue.tables.sort_by(|a, b| a.name.cmp(&b.name));
     catalogue.keys.extend(implied_keys());
+    catalogue.tell_heirs_apart();
     Ok(catalogue)
 }
 
 /// Keys that the gateway's own tables would have if appending differences did not have to be free of
 /// them.
 fn implied_keys() -> [ForeignKey; 2] {
-    let table = |name: &str| TableName { schema: None, name: name.to_owned() };
+    let table = |name: &str| TableName::new(None, name.to_owned());
     [
         ForeignKey::implied(table(DELTAS), "tenant_id", TableName::root(), "id"),
         ForeignKey::implied(table("calls"), "tenant_id", table(DELTAS), "tenant_id"),

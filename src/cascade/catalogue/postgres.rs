@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 
 use super::{
-    Catalogue, Column, ForeignKey, Holds, Index, Materialised, PartialKey, RowName, Table, TableName,
+    Catalogue, Column, ForeignKey, Heir, Holds, Index, Materialised, PartialKey, RowName, Table, TableName,
 };
 use crate::database;
 
@@ -99,6 +99,21 @@ JOIN pg_class t ON t.oid = coalesce(pg_partition_root(b.relation), b.relation) A
 JOIN pg_namespace tn ON tn.oid = t.relnamespace
 ORDER BY 1, 2, 3, 4";
 
+/// Tables that inherit from others, which partitions do in another way.
+const HEIRS: &str = "
+WITH RECURSIVE heirs (heir, parent) AS (
+    SELECT i.inhrelid, i.inhparent FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE c.relkind IN ('r', 'f') AND NOT c.relispartition AND c.relpersistence <> 't'
+    UNION SELECT h.heir, i.inhparent FROM heirs h JOIN pg_inherits i ON i.inhrelid = h.parent
+)
+SELECT CASE WHEN n.nspname <> current_schema() THEN n.nspname::text END AS schema, c.relname::text AS name,
+    CASE WHEN pn.nspname <> current_schema() THEN pn.nspname::text END AS parent_schema,
+    p.relname::text AS parent_name
+FROM heirs h
+JOIN pg_class c ON c.oid = h.heir JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class p ON p.oid = h.parent JOIN pg_namespace pn ON pn.oid = p.relnamespace
+ORDER BY 1, 2, 3, 4";
+
 pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue, database::Error> {
     let mut catalogue = Catalogue::default();
     for row in query(connection, "SELECT current_schema()::text AS schema").await? {
@@ -144,6 +159,10 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
             view: name(&row, "view_schema", "view_name")?,
             table: name(&row, "table_schema", "table_name")?,
         });
+    }
+    for row in query(connection, HEIRS).await? {
+        let (table, parent) = (name(&row, "schema", "name")?, name(&row, "parent_schema", "parent_name")?);
+        catalogue.heirs.push(Heir { table, parent });
     }
     Ok(catalogue)
 }
@@ -196,5 +215,5 @@ async fn query<C: ConnectionTrait>(connection: &C, sql: &str) -> Result<Vec<Quer
 }
 
 fn name(row: &QueryResult, schema: &str, name: &str) -> Result<TableName, database::Error> {
-    Ok(TableName { schema: row.try_get_by(schema)?, name: row.try_get_by(name)? })
+    Ok(TableName::new(row.try_get_by(schema)?, row.try_get_by(name)?))
 }

@@ -47,7 +47,7 @@ async fn read_tables<C: ConnectionTrait>(
         if catalogue.tables.last().is_none_or(|table| table.name.name != name) {
             without_rowid.push(row.try_get_by::<bool, _>("is_without_rowid")?);
             catalogue.tables.push(Table {
-                name: TableName { schema: None, name: name.clone() },
+                name: TableName::new(None, name.clone()),
                 columns: Vec::new(),
                 indexes: Vec::new(),
                 rows: RowName::Columns(Vec::new()),
@@ -134,9 +134,9 @@ async fn read_keys<C: ConnectionTrait>(
             catalogue.keys.last().map_or(0, |key| key.child_columns.len())
         } else {
             catalogue.keys.push(ForeignKey {
-                child: TableName { schema: None, name: child },
+                child: TableName::new(None, child),
                 child_columns: Vec::new(),
-                parent: TableName { schema: None, name: parent.clone() },
+                parent: TableName::new(None, parent.clone()),
                 parent_columns: Vec::new(),
                 // A transaction may defer every key but those that restrict.
                 is_deferrable: row.try_get_by("is_deferrable")?,

@@ -60,7 +60,13 @@ impl Options {
             return std::fs::read_to_string(path)
                 .map_err(|error| format!("{} cannot be read: {error}", path.display()).into());
         }
-        let id: Uuid = self.what.parse().map_err(|_| format!("{} is neither a file nor an id", self.what))?;
+        let id: Uuid = self.what.parse().map_err(|_| {
+            format!(
+                "'{}' is neither a file nor an id: pass a certificate's FILE, or the ID of a deletion or \
+                 a tenant",
+                self.what
+            )
+        })?;
         let deletion = self.platform.look().await?.deletion(id).await?;
         let told = &deletion["certificate"];
         if told.is_null() {

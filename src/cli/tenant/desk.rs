@@ -37,7 +37,7 @@ const PREVIEW: &str = "query ($id: ID!) { tenant(id: $id) { name status deletion
     tenantId tables { name rowCount isExact } totalRows objectCount objectBytes
     gaps { table column reason remedy } activeSessions activeCalls planDigest asOf } } }";
 
-const NAME: &str = "query ($id: ID!) { tenant(id: $id) { id name } }";
+const EXISTENCE: &str = "query ($id: ID!) { tenant(id: $id) { name createdAt } }";
 
 /// An answer that is an error or a refusal.
 #[derive(Clone, Debug, Error)]
@@ -130,10 +130,13 @@ impl Desk {
         Ok(Some(data["tenant"].take()).filter(|tenant| !tenant.is_null()))
     }
 
-    /// A tenant's name; none where there is no tenant.
-    pub(super) async fn name(&self, id: Uuid) -> Result<Option<String>, Refused> {
-        let data = self.ask(NAME, json!({ "id": id })).await?;
-        Ok(data["tenant"]["name"].as_str().map(str::to_owned))
+    /// A tenant's name, and when it was created; none where there is no tenant.
+    pub(super) async fn existence(&self, id: Uuid) -> Result<Option<(String, DateTime<Utc>)>, Failure> {
+        let tenant = self.ask(EXISTENCE, json!({ "id": id })).await?["tenant"].take();
+        if tenant.is_null() {
+            return Ok(None);
+        }
+        Ok(Some((text(&tenant["name"]), text(&tenant["createdAt"]).parse()?)))
     }
 
     /// The deletion of this id, or the newest of the tenant of this id.

@@ -69,7 +69,8 @@ enum Action {
     /// Erase again the tenants that a restored backup has brought back
     ///
     /// Reads the certificates in object storage. A tenant that one of them says is gone, and that exists, is
-    /// erased again, whatever its status and however active it is. A certificate is believed only if a key of
+    /// erased again, whatever its status and however active it is; one that was created after its deletion had
+    /// ended is named and kept. A certificate is believed only if a key of
     /// the gateway has signed it: else whoever can write to the storage could have any tenant erased.
     Replay(replay::Options),
 }

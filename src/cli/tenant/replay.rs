@@ -40,6 +40,10 @@ pub(super) struct Options {
     /// Believe certificates without a signature too: anybody who can write to the storage can have written them
     #[arg(long)]
     unsigned: bool,
+    /// Erase also tenants that were created after the deletion had ended: a backup has not brought those back,
+    /// somebody has given an id again
+    #[arg(long)]
+    include_recreated: bool,
     #[command(flatten)]
     trust: TrustOptions,
     #[command(flatten)]
@@ -64,6 +68,8 @@ struct Outcome {
     certificates: usize,
     gone: usize,
     found: Vec<Returned>,
+    /// Made anew after they were gone, and kept.
+    recreated: Vec<Returned>,
     erased: Vec<Value>,
     not_believed: Vec<Value>,
     failed: Vec<Value>,
@@ -83,7 +89,7 @@ pub(super) async fn run(options: &Options) -> Result<(), Failure> {
     };
     let mut outcome = Outcome::default();
     let gone = options.read(&trust, &mut outcome).await?;
-    outcome.look_for(&desk, gone).await?;
+    outcome.look_for(&desk, gone, options.include_recreated).await?;
     if !options.dry_run {
         options.erase(&desk, &mut outcome).await?;
     }
@@ -224,17 +230,33 @@ impl Returned {
 }
 
 impl Outcome {
-    /// Sorts the tenants into those that are gone and those that are there.
-    async fn look_for(&mut self, desk: &Desk, gone: BTreeMap<Uuid, Facts>) -> Result<(), Failure> {
+    /// Sorts the tenants into those that are gone, those that are back and those that are others.
+    async fn look_for(
+        &mut self,
+        desk: &Desk,
+        gone: BTreeMap<Uuid, Facts>,
+        include_recreated: bool,
+    ) -> Result<(), Failure> {
         let gone: Vec<_> = gone.into_values().collect();
         for some in gone.chunks(LOOKED_FOR) {
-            let names = try_join_all(some.iter().map(|facts| desk.name(facts.tenant))).await?;
-            for (facts, name) in some.iter().zip(names) {
-                match name {
-                    Some(name) => {
-                        self.found.push(Returned { tenant: facts.tenant, name, deletion: facts.deletion });
-                    }
-                    None => self.gone += 1,
+            let there = try_join_all(some.iter().map(|facts| desk.existence(facts.tenant))).await?;
+            for (facts, there) in some.iter().zip(there) {
+                let Some((name, created_at)) = there else {
+                    self.gone += 1;
+                    continue;
+                };
+                let returned = Returned { tenant: facts.tenant, name, deletion: facts.deletion };
+                if created_at > facts.finished_at && !include_recreated {
+                    eprintln!(
+                        "kept: {} ({}) was created at {}, after deletion {} had ended; --include-recreated erases it",
+                        returned.name,
+                        returned.tenant,
+                        entity::timestamp::text(created_at),
+                        returned.deletion
+                    );
+                    self.recreated.push(returned);
+                } else {
+                    self.found.push(returned);
                 }
             }
         }
@@ -247,6 +269,7 @@ impl Outcome {
             "certificates": self.certificates,
             "gone": self.gone,
             "found": self.found.iter().map(found).collect::<Vec<_>>(),
+            "recreated": self.recreated.iter().map(found).collect::<Vec<_>>(),
             "erased": self.erased,
             "notBelieved": self.not_believed,
             "failed": self.failed,
@@ -258,8 +281,12 @@ impl Outcome {
             let back: String = if options.dry_run { back.collect() } else { String::new() };
             let counts = [self.certificates, self.gone, self.found.len(), self.erased.len()];
             let [certificates, gone, found, erased] = counts;
+            let kept = match self.recreated.len() {
+                0 => String::new(),
+                kept => format!(", {kept} created anew and kept"),
+            };
             format!(
-                "{back}{certificates} certificate(s): {gone} tenant(s) gone, {found} back, {erased} erased again\n"
+                "{back}{certificates} certificate(s): {gone} tenant(s) gone, {found} back, {erased} erased again{kept}\n"
             )
         });
         match (self.not_believed.len(), self.failed.len()) {

@@ -28,7 +28,7 @@ const FLIGHTS: usize = 4;
 /// Keys that must wait before a further statement is sent beside those that run. A statement of many
 /// keys costs much less than as many statements of one. Keys that a running statement reads do not count:
 /// all who want what many want share the next.
-const CROWD: usize = 16;
+const CROWD: usize = 32;
 /// Keys that may wait for one source; beyond it callers are turned away at once.
 const MAX_WAITING: usize = 20_000;
 /// Longest wait for an answer.

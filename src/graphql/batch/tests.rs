@@ -27,7 +27,7 @@ impl Source for Doubles {
     type Key = u32;
     type Value = u32;
     const NAME: &'static str = "doubles";
-    const MAX_KEYS: usize = 100;
+    const MAX_KEYS: usize = 200;
 
     async fn load(&self, keys: &[u32]) -> Result<HashMap<u32, u32>, Fault> {
         let mut sorted = keys.to_vec();

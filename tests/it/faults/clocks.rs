@@ -1,13 +1,14 @@
-//! A clock that jumps.
+//! A clock that jumps, and clocks that differ.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use serde_json::json;
+use tenant_gateway::clock::Clock;
 
 use super::{
     victim::{Bystander, Victim, ask, deletion_of, until, until_status},
-    worker::start_worker,
+    worker::{start_worker, start_worker_at},
 };
 use crate::support::{noon, on_both};
 
@@ -53,6 +54,30 @@ async fn a_pause_ends_though_the_clock_was_set_back() {
         assert_eq!(deletion_of(&app, victim.id).await["status"], "BLOCKED", "it waits");
         app.clock.set(noon());
         until_status(&app, victim.id, "DELETED").await;
+        victim.is_gone(&app).await;
+    })
+    .await;
+}
+
+/// Two machines whose clocks are a minute apart: neither takes from the other what it works on.
+#[tokio::test]
+async fn workers_whose_clocks_differ_leave_each_other_their_work() {
+    on_both(async |app| {
+        let victim = Victim::new(&app, 6_000).await;
+        ask(&app, victim.id, json!({ "graceSeconds": 1 })).await;
+        let now = noon() + TimeDelta::seconds(2);
+        app.clock.set(now);
+        start_worker(&app).await;
+        until(&app, victim.id, "begun", |deletion| deletion["progress"]["rowsErased"] != 0).await;
+        // It looks for work at once.
+        start_worker_at(&app, Clock::fixed(now + TimeDelta::minutes(1))).await;
+        let begun = Instant::now();
+        let token = "SELECT coalesce(max(token), 0) FROM gateway_leases WHERE name LIKE 'deletion %'";
+        while deletion_of(&app, victim.id).await["status"] != "DELETED" {
+            assert!(app.number(token, []).await <= 1, "it was taken over from who was at work");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(begun.elapsed() > Duration::from_millis(400), "the other has hardly looked");
         victim.is_gone(&app).await;
     })
     .await;

@@ -19,3 +19,5 @@ mod storage;
 mod victim;
 mod worker;
 mod writers;
+
+pub use process::Gateway;

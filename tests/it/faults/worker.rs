@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tenant_gateway::{
     cascade,
+    clock::Clock,
     database::Database,
     deletion::{Bell, Limits, Tools, Worker},
     metrics::Metrics,
@@ -16,11 +17,16 @@ use crate::support::TestApp;
 
 /// Starts one that goes by the test's clock. It works until the test ends.
 pub async fn start_worker(app: &TestApp) {
+    start_worker_at(app, app.clock.clone()).await;
+}
+
+/// The same, with a clock of its own.
+pub async fn start_worker_at(app: &TestApp, clock: Clock) {
     let database = Database::open(&app.database_url).await.expect("the test's database");
     let tools = Tools {
-        reader: Reader::new(database.clone(), app.clock.clone(), TimeDelta::hours(2)),
+        reader: Reader::new(database.clone(), clock.clone(), TimeDelta::hours(2)),
         database,
-        clock: app.clock.clone(),
+        clock,
         cascade: cascade::Settings::default(),
         storage: app.storage.clone(),
         signer: None,

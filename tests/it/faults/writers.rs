@@ -18,12 +18,12 @@ use uuid::Uuid;
 use super::{
     process::Gateway,
     standing::standing_at,
-    victim::{Bystander, Victim, ask, rows_of, until, until_status},
+    victim::{Bystander, Victim, ask, request, rows_of, until, until_status},
     worker::start_worker,
 };
 use crate::{
     deletion::resume,
-    support::{Rows, Session, TestApp, noon, on_both},
+    support::{Backend, Rows, Session, TestApp, noon, on, on_both},
 };
 
 /// Writes the same statement again and again, whatever comes of it, until it is told to stop.
@@ -280,6 +280,36 @@ async fn what_comes_in_at_the_end_is_counted_when_it_is_gone() {
         resume(&app, &blocked["id"], json!({})).await;
         let late = [("notes", 1), ("remarks", 0), ("knowledge_files", 1)];
         victim.is_gone_with(&app, &late.map(|(table, rows)| (table.to_owned(), rows)).into()).await;
+    })
+    .await;
+}
+
+/// Where no foreign key makes a writer wait for the tenant's row, the end of its transaction is waited for.
+#[tokio::test]
+async fn a_row_in_flight_of_a_table_without_a_key_is_waited_for() {
+    on(Backend::Postgres, async |app| {
+        app.sql("CREATE TABLE memos (tenant_id uuid NOT NULL, id uuid PRIMARY KEY)", []).await;
+        let victim = Victim::new(&app, 50).await;
+        let writer = app.database.begin().await.expect("a transaction");
+        let sql = "INSERT INTO memos (tenant_id, id) VALUES ($1, $2)";
+        let insert = |tenant: Uuid| {
+            Statement::from_sql_and_values(app.backend(), sql, [tenant.into(), Uuid::now_v7().into()])
+        };
+        writer.execute_raw(insert(victim.id)).await.expect("a row");
+        let gateway = Gateway::start_with(&app, None, &["--cascade-own", "memos.tenant_id"]);
+        let (document, variables) = request(victim.id, &json!({}));
+        gateway.post(document, variables).await.expect("an answer");
+        let told = until(&app, victim.id, "waited for", |deletion| {
+            assert_ne!(deletion["status"], "DELETED", "a row is on its way");
+            deletion["block"]["code"] == "WRITERS"
+        })
+        .await;
+        assert_eq!(told["block"]["during"], "VERIFYING", "{told}");
+        assert!(told["block"]["message"].as_str().expect("a sentence").contains("memos"), "{told}");
+        app.database.connection.execute_raw(insert(Uuid::now_v7())).await.expect("others write on meanwhile");
+        writer.commit().await.expect("a commit");
+        victim.is_gone_with(&app, &[("memos".to_owned(), 1)].into()).await;
+        assert_eq!(app.number("SELECT count(*) FROM memos", []).await, 1, "that of the other tenant");
     })
     .await;
 }
