@@ -3,6 +3,9 @@
 //! A foreign key is looked up for every row that goes, and finds whatever its child table held for it, erased or
 //! not, until the database has cleared that away. Right behind the child's rows that costs little; after
 //! all of them have gone, more than all the rest.
+//!
+//! On PostgreSQL, that is. SQLite forgets rows at once, and may look a foreign key up by the tenant alone, through
+//! whatever the tenant has left in the child table: there all children go first.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +19,7 @@ use super::{
     gone::{self, Gone},
     key::{self, Key, KeyColumn},
     stretch::{Stretch, sql_of},
-    way::{Form, Route, list},
+    way::{Form, Route},
 };
 use crate::database::{self, Sql};
 
@@ -74,12 +77,8 @@ fn along(
     // What goes before such a parent cannot wait for this one.
     let mut parents = others.map(|other| &other.parent).filter(|name| !name.is_root());
     let is_below = parents.any(|other| above(&order.kept, other).contains(&key.parent));
-    let is_named = match &child.rows {
-        RowName::Place => true,
-        RowName::PlaceInPartition => false,
-        RowName::Columns(columns) => !columns.is_empty(),
-    };
-    if !(is_own(child) && is_own(parent) && is_leaf && is_named && child.erases()) || is_below {
+    let is_placed = child.rows == RowName::Place;
+    if !(is_own(child) && is_own(parent) && is_leaf && is_placed && child.erases()) || is_below {
         return None;
     }
     let (theirs, own) = (walked(parent)?, walked(child)?);
@@ -198,13 +197,8 @@ impl Along {
         }
         if rows < FEW {
             let table = self.table.quoted();
-            condition = match &step.rows {
-                RowName::Columns(columns) => {
-                    let names = list(columns, None);
-                    format!("({names}) IN (SELECT {names} FROM {table} WHERE {condition} LIMIT {MOST})")
-                }
-                _ => format!("ctid = ANY (ARRAY (SELECT ctid FROM {table} WHERE {condition} LIMIT {MOST}))"),
-            };
+            condition =
+                format!("ctid = ANY (ARRAY (SELECT ctid FROM {table} WHERE {condition} LIMIT {MOST}))");
         }
         let gone = gone::delete(transaction, step, sql, &condition, deletion).await?;
         Ok((gone, rows < FEW && gone.rows >= MOST))

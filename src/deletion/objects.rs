@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     database::{self, Column, Sql},
-    faults, storage,
+    faults,
+    storage::{self, Hidden},
 };
 
 /// Objects of one round: as many as S3 removes with one request.
@@ -145,6 +146,20 @@ async fn round(
             failed = Some(error.into());
         }
     }
+    // What lies under the tenant's prefix is looked through as a whole, at the end.
+    let prefix = prefix(erasure.deletion.tenant);
+    let elsewhere = |key: &&String| !key.starts_with(&prefix) && !kept.contains(*key);
+    let elsewhere: Vec<_> = keys.iter().filter(elsewhere).cloned().collect();
+    let mut hidden = Hidden::default();
+    if !elsewhere.is_empty() {
+        match erasure.tools.storage.purge_hidden_of(&elsewhere).await {
+            Ok(found) => hidden = found,
+            Err(error) => {
+                kept.extend(elsewhere);
+                failed = Some(error.into());
+            }
+        }
+    }
     faults::point("objects.removed");
     let gone: Vec<_> = found.into_iter().filter(|named| !kept.contains(&named.key)).collect();
     let bytes = gone.iter().map(|named| named.bytes).sum();
@@ -177,7 +192,8 @@ async fn round(
     // What stays in storage is no longer waited for, and is not counted as removed.
     let removed = dropped.saturating_sub(others.len() as u64);
     faults::point("objects.forgotten");
-    count(erasure, &transaction, i64::try_from(removed).unwrap_or(i64::MAX), bytes).await?;
+    count(erasure, &transaction, whole(removed), bytes).await?;
+    count_hidden(erasure, &transaction, hidden).await?;
     erasure.commit(transaction).await?;
     faults::point("objects.recorded");
     Ok(failed)
@@ -192,8 +208,7 @@ async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
         if found.is_empty() {
             break;
         }
-        let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let found: Vec<_> = found.into_iter().map(|(key, bytes)| (key, size(bytes))).collect();
+        let found: Vec<_> = found.into_iter().map(|(key, bytes)| (key, whole(bytes))).collect();
         let transaction = erasure.begin().await?;
         write_down(erasure.id(), &transaction, &found).await?;
         erasure.commit(transaction).await?;
@@ -202,13 +217,8 @@ async fn empty_prefix(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
     }
     let hidden = storage.purge_hidden(&prefix).await?;
     faults::point("objects.purged");
-    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let transaction = erasure.begin().await?;
-    Change::new(&transaction)
-        .add("versions_erased", number(hidden.versions) + number(hidden.markers))
-        .add("uploads_erased", number(hidden.uploads))
-        .apply(&transaction, erasure.id(), &Status::OPEN)
-        .await?;
+    count_hidden(erasure, &transaction, hidden).await?;
     erasure.commit(transaction).await
 }
 
@@ -243,6 +253,25 @@ async fn count<C: ConnectionTrait>(
     let change = Change::new(transaction).add("objects_erased", objects).add("bytes_erased", bytes);
     change.apply(transaction, erasure.id(), &Status::OPEN).await?;
     Ok(())
+}
+
+async fn count_hidden<C: ConnectionTrait>(
+    erasure: &Erasure<'_>,
+    transaction: &C,
+    hidden: Hidden,
+) -> Result<(), database::Error> {
+    if hidden == Hidden::default() {
+        return Ok(());
+    }
+    let change = Change::new(transaction)
+        .add("versions_erased", whole(hidden.versions.saturating_add(hidden.markers)))
+        .add("uploads_erased", whole(hidden.uploads));
+    change.apply(transaction, erasure.id(), &Status::OPEN).await?;
+    Ok(())
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The next objects to remove.

@@ -22,6 +22,9 @@ const GROWTH: f64 = 2.0;
 /// With others at work a batch takes this part of its time, and rests so many times as long as it took.
 const AMONG_OTHERS: f64 = 0.2;
 const REST: u32 = 4;
+/// But a batch is not asked to take less than so many seconds: below, it is what any transaction costs, and smaller
+/// batches only mean more of them.
+const WORTH_A_TRANSACTION: f64 = 0.005;
 /// On SQLite, which has one writer, a batch is followed by a rest of one part in so many of its time: who waits to
 /// write looks from time to time whether he may.
 const PART_OF_ONE_WRITER: u32 = 6;
@@ -91,7 +94,11 @@ impl Size {
     #[expect(clippy::cast_precision_loss, reason = "within ROWS")]
     pub(super) fn took(&self, rows: u64, found: u64, time: Duration, company: &Company) -> bool {
         let is_telling = found >= rows.div_ceil(2);
-        let target = if *company == Company::Alone { self.target } else { self.target * AMONG_OTHERS };
+        let target = if *company == Company::Alone {
+            self.target
+        } else {
+            (self.target * AMONG_OTHERS).max(WORTH_A_TRANSACTION).min(self.target)
+        };
         let mut state = self.state();
         let (rows, seconds) = (rows as f64, time.as_secs_f64().max(1e-6));
         let wanted = rows * (target / seconds).clamp(1.0 / GROWTH, if is_telling { GROWTH } else { 1.0 });
@@ -269,6 +276,20 @@ mod tests {
             "ten times as slow: others are at work"
         );
         assert!(size.rows() < rows);
+    }
+
+    #[test]
+    fn among_others_batches_take_less_of_their_time_but_more_than_a_transaction_does() {
+        for (batch_time, expected) in [(50, 9_500..=10_500), (10, 4_500..=5_500), (1, 900..=1_100)] {
+            let limits = Limits { batch_time: Duration::from_millis(batch_time), ..Limits::default() };
+            let size = Size::new(&limits);
+            for _ in 0..20 {
+                let rows = size.rows();
+                let time = Duration::from_micros(rows);
+                size.took(rows, rows, time, &Company::Others);
+            }
+            assert!(expected.contains(&size.rows()), "{} rows of 1 µs in {batch_time} ms", size.rows());
+        }
     }
 
     #[test]

@@ -75,10 +75,9 @@ async fn lane_of(
 ) -> Result<Rows, Obstacle> {
     let mut tries = 0;
     loop {
-        if turn.is_over() {
+        if turn.is_over() || !wait_for_replicas(erasure, turn).await? {
             return Ok(Rows::Paused);
         }
-        wait_for_replicas(erasure).await?;
         let place = erasure.traffic.place().await;
         let (wanted, begun) = (erasure.size.rows(), Instant::now());
         match batch(erasure, plan, step, lane, &range, wanted).await {
@@ -140,9 +139,13 @@ async fn batch(
     Ok(batch)
 }
 
-async fn wait_for_replicas(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
+/// Waits until no replica lags. False when others have their turn before.
+async fn wait_for_replicas(erasure: &Erasure<'_>, turn: &Turn) -> Result<bool, Obstacle> {
     while let Company::Lagging(how) = erasure.traffic.company() {
-        if !erasure.is_hindered.swap(true, Ordering::Relaxed) {
+        if turn.is_over() {
+            return Ok(false);
+        }
+        if !erasure.is_hindered.load(Ordering::Relaxed) {
             let transaction = erasure.begin().await?;
             Change::new(&transaction)
                 .set("block_code", BlockCode::Internal.word())
@@ -151,9 +154,13 @@ async fn wait_for_replicas(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
                 .at("blocked_at", erasure.entry.now())
                 .apply(&transaction, erasure.deletion.id, &Status::OPEN)
                 .await?;
+            if !erasure.lease.holds(&transaction).await? {
+                return Err(Obstacle::LeaseLost);
+            }
             transaction.commit().await?;
+            erasure.is_hindered.store(true, Ordering::Relaxed);
         }
         tokio::time::sleep(LAG_PAUSE).await;
     }
-    Ok(())
+    Ok(true)
 }

@@ -80,6 +80,12 @@ impl Directory {
         Ok(Hidden { uploads, ..Hidden::default() })
     }
 
+    pub(super) async fn purge_hidden_of(&self, keys: &[String]) -> Result<Hidden, Error> {
+        let keys = keys.to_vec();
+        let uploads = self.in_tree(move |tree| tree.purge_of(&keys)).await?;
+        Ok(Hidden { uploads, ..Hidden::default() })
+    }
+
     /// Lets `work` wait for the disk in a thread where it holds up nobody.
     async fn in_tree<T: Send + 'static>(
         &self,

@@ -190,4 +190,17 @@ impl Storage {
             Place::Bucket(bucket) => bucket.purge_hidden(prefix).await,
         }
     }
+
+    /// As [`Storage::purge_hidden`], of these very keys, wherever they are. In a directory the temporary files
+    /// only.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] when the storage does not tell or does not remove; as there.
+    pub async fn purge_hidden_of(&self, keys: &[String]) -> Result<Hidden, Error> {
+        match &self.place {
+            Place::Directory(directory) => directory.purge_hidden_of(keys).await,
+            Place::Bucket(bucket) => bucket.purge_hidden_of(keys).await,
+        }
+    }
 }

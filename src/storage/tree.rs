@@ -2,7 +2,7 @@
 //! by its name, and none through a link.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirEntry, ReadDir},
     io::ErrorKind::{self, DirectoryNotEmpty, InvalidFilename, IsADirectory, NotADirectory, NotFound},
     path::{Component, Path, PathBuf},
@@ -142,6 +142,31 @@ impl Tree {
         Ok(removed)
     }
 
+    /// Removes the temporary files of some keys, whose number it returns, and directories that have become empty.
+    pub(super) fn purge_of(&self, keys: &[String]) -> Result<u64, Error> {
+        let mut names = BTreeMap::<PathBuf, BTreeSet<&str>>::new();
+        for key in keys {
+            let Ok(path) = self.path(key) else { continue };
+            let (Some(directory), Some(name)) = (path.parent(), key.rsplit('/').next()) else { continue };
+            if self.holds(directory, key).unwrap_or(false) {
+                names.entry(directory.to_owned()).or_default().insert(name);
+            }
+        }
+        let mut removed = 0;
+        for (directory, names) in &names {
+            let Some(mut entries) = read(directory)? else { continue };
+            while let Some(entry) = next(directory, &mut entries)? {
+                let name = entry.file_name();
+                let Some(name) = name.to_str().filter(|name| is_unfinished(name)) else { continue };
+                if name.rsplit_once('#').is_some_and(|(key, _)| names.contains(key)) {
+                    removed += remove_unfinished(&entry.path())?;
+                }
+            }
+        }
+        self.prune(names.into_keys().collect());
+        Ok(removed)
+    }
+
     /// The path of a key, below the root as far as names can tell.
     fn path(&self, key: &str) -> Result<PathBuf, Error> {
         if key.contains('\0') {
@@ -215,11 +240,7 @@ fn purge(directory: &Path) -> Result<u64, Error> {
         if kind.is_dir() {
             removed += purge(&path)?;
         } else if is_unfinished(&entry.file_name().to_string_lossy()) {
-            match fs::remove_file(&path) {
-                Ok(()) => removed += 1,
-                Err(error) if error.kind() == NotFound => {}
-                Err(error) => return Err(Error::io(&path, &error)),
-            }
+            removed += remove_unfinished(&path)?;
         }
     }
     match fs::remove_dir(directory) {
@@ -227,5 +248,13 @@ fn purge(directory: &Path) -> Result<u64, Error> {
             Err(Error::io(directory, &error))
         }
         _ => Ok(removed),
+    }
+}
+
+fn remove_unfinished(path: &Path) -> Result<u64, Error> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(1),
+        Err(error) if error.kind() == NotFound => Ok(0),
+        Err(error) => Err(Error::io(path, &error)),
     }
 }

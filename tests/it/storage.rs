@@ -197,6 +197,20 @@ async fn unfinished_writes_and_empty_directories_are_found_below_the_prefix_only
 }
 
 #[tokio::test]
+async fn unfinished_writes_of_a_key_are_found_wherever_it_is() {
+    let place = Place::new();
+    for key in ["some/a#1", "some/a#22", "some/ab#1", "some/b", "else/where/c#3", "top#4", "t/d#1"] {
+        place.write(key);
+    }
+    let keys = owned(&["some/a", "some/b", "else/where/c", "top", "none/at/all", "../x", ""]);
+    let purged = place.storage.purge_hidden_of(&keys).await.expect("a purge");
+    assert_eq!(purged, Hidden { uploads: 4, ..Hidden::default() });
+    assert!(place.root().join("some/ab#1").exists() && place.root().join("t/d#1").exists(), "others'");
+    assert!(place.root().join("some/b").exists() && !place.root().join("else").exists());
+    assert_eq!(place.storage.purge_hidden_of(&keys).await.expect("nothing there"), Hidden::default());
+}
+
+#[tokio::test]
 async fn a_list_stops_at_its_limit() {
     let place = Place::new();
     for number in 0..30 {

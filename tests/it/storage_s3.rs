@@ -162,6 +162,35 @@ async fn versions_and_markers_are_removed_and_none_comes_back() {
 }
 
 #[tokio::test]
+async fn what_is_hidden_behind_a_key_goes_and_what_is_behind_longer_keys_stays() {
+    let Some(server) = S3::shared().await else { return };
+    let bucket = server.bucket().await;
+    let ours = ["some/a", "some/b%20c", "some/none", "some/z"].map(|key| key.replace("%20", " "));
+    for key in ["some/a", "some/a1", "some/other"] {
+        bucket.begin_upload(key).await;
+    }
+    let storage = bucket.storage("");
+    // It has never kept versions, and is not asked for any.
+    let purged = storage.purge_hidden_of(&ours).await.expect("a purge");
+    assert_eq!(purged, Hidden { versions: 0, markers: 0, uploads: 1 });
+    assert_eq!(bucket.count("?uploads", "<UploadId>").await, 2, "of others");
+    bucket.keep_versions().await;
+    for path in ["some/a"; 5].iter().chain(&["some/a1", "some/a1", "some/b%20c", "some/z", "some/z"]) {
+        bucket.write(path, "x");
+    }
+    let proxy = FaultProxy::start(server.address).await;
+    let storage = bucket.storage_at(&proxy.url, "");
+    assert!(storage.remove(&ours[..3]).await.expect("a removal").is_empty());
+    proxy.small_pages(2);
+    let purged = storage.purge_hidden_of(&ours).await.expect("a purge");
+    // All of the first two, with the marks that removing them has made, and the older one of the last.
+    assert_eq!(purged, Hidden { versions: 7, markers: 2, uploads: 0 });
+    assert_eq!(keys(&storage, "some/").await, ["some/a1", "some/z"], "nothing has come back");
+    assert_eq!(bucket.count("?versions&prefix=some/", "<Key>").await, 3, "another's two, and what lives");
+    assert_eq!(storage.purge_hidden_of(&ours).await.expect("a purge"), Hidden::default());
+}
+
+#[tokio::test]
 async fn versions_beyond_one_page_do_not_come_back_when_their_marker_goes() {
     let Some(server) = S3::shared().await else { return };
     let bucket = server.bucket().await;

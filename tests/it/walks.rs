@@ -90,6 +90,10 @@ async fn rows_go_along_with_those_that_they_refer_to() {
         let plan = plan(&app).await;
         let calls = step_of(&plan, "calls");
         let place = |step: usize| plan.order.iter().position(|at| *at == step);
+        if app.backend() == DbBackend::Sqlite {
+            assert!(place(step_of(&plan, "sessions")) < place(calls), "there all children go first");
+            return;
+        }
         assert!(place(calls) < place(step_of(&plan, "sessions")), "those that are left come after");
         assert!(
             place(step_of(&plan, "sessions")) < place(step_of(&plan, "agents")),

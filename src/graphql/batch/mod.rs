@@ -24,11 +24,11 @@ use super::error::{Code, Fault};
 use crate::metrics::BatchMetrics;
 
 /// Statements of one source that run at the same time, at most.
-const FLIGHTS: usize = 4;
+const FLIGHTS: usize = 3;
 /// Keys that must wait before a further statement is sent beside those that run. A statement of many
 /// keys costs much less than as many statements of one. Keys that a running statement reads do not count:
 /// all who want what many want share the next.
-const CROWD: usize = 32;
+const CROWD: usize = 48;
 /// Keys that may wait for one source; beyond it callers are turned away at once.
 const MAX_WAITING: usize = 20_000;
 /// Longest wait for an answer.

@@ -38,30 +38,106 @@ struct Place {
     id: String,
 }
 
+/// Whose hidden things.
+#[derive(Clone, Copy, Debug)]
+enum Reach<'a> {
+    /// Of all whole keys that begin so.
+    Prefix(&'a str),
+    /// Of one whole key, which comes first among those that begin with it.
+    Key(&'a str),
+    /// Of these whole keys, in order, wherever they are among those that begin so.
+    Keys { prefix: &'a str, keys: &'a [String] },
+}
+
+impl<'a> Reach<'a> {
+    fn prefix(self) -> &'a str {
+        match self {
+            Self::Prefix(prefix) | Self::Key(prefix) | Self::Keys { prefix, .. } => prefix,
+        }
+    }
+
+    fn holds(self, key: &str) -> bool {
+        match self {
+            Self::Prefix(prefix) => key.starts_with(prefix),
+            Self::Key(one) => key == one,
+            Self::Keys { keys, .. } => keys.binary_search_by(|one| one.as_str().cmp(key)).is_ok(),
+        }
+    }
+}
+
 /// Removes what is hidden under a whole prefix.
 pub(super) async fn purge(bucket: &Bucket, prefix: &str) -> Result<Hidden, Error> {
-    let mut hidden = Hidden::default();
+    let (mut hidden, reach) = (Hidden::default(), Reach::Prefix(prefix));
     // A marker hides the version below it, which comes back as an object when the marker goes first.
     for kind in [Kind::Older, Kind::Markers, Kind::Uploads] {
-        match sweep(bucket, prefix, kind, &mut hidden).await {
-            Ok(()) => {}
-            Err(fault) if fault.is_unknown_request() => believe(bucket, kind).await?,
-            Err(fault) => return Err(fault.into_error()),
-        }
+        sweep_or_believe(bucket, reach, kind, &mut hidden).await?;
     }
     Ok(hidden)
 }
 
+/// Removes what is hidden behind whole keys, wherever they are. Versions are looked for key by key, and only
+/// where the bucket may keep some; uploads in one listing, for few are unfinished.
+pub(super) async fn purge_keys(bucket: &Bucket, mut keys: Vec<String>) -> Result<Hidden, Error> {
+    keys.sort_unstable();
+    let mut hidden = Hidden::default();
+    let [Some(first), Some(last)] = [keys.first(), keys.last()] else { return Ok(hidden) };
+    if keeps_versions(bucket).await? {
+        let each = stream::iter(keys.clone()).map(|key| versions_of(bucket, key));
+        let all: Vec<_> = each.buffer_unordered(SINGLES).try_collect().await?;
+        for one in all {
+            hidden.versions += one.versions;
+            hidden.markers += one.markers;
+        }
+    }
+    let common = first.char_indices().zip(last.chars()).find(|((_, a), b)| a != b);
+    let prefix = common.map_or(first.as_str(), |((place, _), _)| &first[..place]);
+    let reach = Reach::Keys { prefix, keys: &keys };
+    sweep_or_believe(bucket, reach, Kind::Uploads, &mut hidden).await?;
+    Ok(hidden)
+}
+
+async fn versions_of(bucket: &Bucket, key: String) -> Result<Hidden, Error> {
+    let mut hidden = Hidden::default();
+    for kind in [Kind::Older, Kind::Markers] {
+        sweep_or_believe(bucket, Reach::Key(&key), kind, &mut hidden).await?;
+    }
+    Ok(hidden)
+}
+
+/// Whether there can be versions: not in a bucket that never kept any, nor on a server that knows none.
+async fn keeps_versions(bucket: &Bucket) -> Result<bool, Error> {
+    match bucket.client.ask(Method::GET, &[("versioning", "")]).await {
+        Ok(answer) => Ok(bucket.client.read::<Versioning>(&answer, "Versioning")?.status.is_some()),
+        Err(fault) if fault.is_unknown_request() => Ok(false),
+        Err(fault) => Err(fault.into_error()),
+    }
+}
+
+async fn sweep_or_believe(
+    bucket: &Bucket,
+    reach: Reach<'_>,
+    kind: Kind,
+    hidden: &mut Hidden,
+) -> Result<(), Error> {
+    match sweep(bucket, reach, kind, hidden).await {
+        Ok(()) => Ok(()),
+        Err(fault) if fault.is_unknown_request() => believe(bucket, kind).await,
+        Err(fault) => Err(fault.into_error()),
+    }
+}
+
 /// Removes all things of a kind, page by page.
-async fn sweep(bucket: &Bucket, prefix: &str, kind: Kind, hidden: &mut Hidden) -> Result<(), Fault> {
+async fn sweep(bucket: &Bucket, reach: Reach<'_>, kind: Kind, hidden: &mut Hidden) -> Result<(), Fault> {
     let mut from = None;
     let mut last = None;
     loop {
-        let page = page(bucket, prefix, kind, from.as_ref()).await?;
+        let page = page(bucket, reach, kind, from.as_ref()).await?;
         let Some(first) = page.targets.first().cloned() else {
             match page.next {
-                Some(next) => from = Some(next),
-                None => return Ok(()),
+                Some(next) if !matches!(reach, Reach::Key(key) if next.key.as_str() > key) => {
+                    from = Some(next)
+                }
+                _ => return Ok(()),
             }
             continue;
         };
@@ -85,12 +161,12 @@ async fn sweep(bucket: &Bucket, prefix: &str, kind: Kind, hidden: &mut Hidden) -
     }
 }
 
-async fn page(bucket: &Bucket, prefix: &str, kind: Kind, from: Option<&Place>) -> Result<Page, Fault> {
+async fn page(bucket: &Bucket, reach: Reach<'_>, kind: Kind, from: Option<&Place>) -> Result<Page, Fault> {
     let (what, most, id) = match kind {
         Kind::Older | Kind::Markers => ("versions", "max-keys", "version-id-marker"),
         Kind::Uploads => ("uploads", "max-uploads", "upload-id-marker"),
     };
-    let mut query = vec![(what, ""), ("encoding-type", "url"), (most, "1000"), ("prefix", prefix)];
+    let mut query = vec![(what, ""), ("encoding-type", "url"), (most, "1000"), ("prefix", reach.prefix())];
     if let Some(from) = from {
         query.push(("key-marker", &from.key));
         // A place may be between two keys.
@@ -98,13 +174,13 @@ async fn page(bucket: &Bucket, prefix: &str, kind: Kind, from: Option<&Place>) -
     }
     let answer = bucket.client.ask(Method::GET, &query).await?;
     let page = match kind {
-        Kind::Uploads => uploads(bucket, &answer, prefix),
-        Kind::Older | Kind::Markers => versions(bucket, &answer, prefix, kind),
+        Kind::Uploads => uploads(bucket, &answer, reach),
+        Kind::Older | Kind::Markers => versions(bucket, &answer, reach, kind),
     };
     page.map_err(Fault::Error)
 }
 
-fn versions(bucket: &Bucket, answer: &[u8], prefix: &str, kind: Kind) -> Result<Page, Error> {
+fn versions(bucket: &Bucket, answer: &[u8], reach: Reach<'_>, kind: Kind) -> Result<Page, Error> {
     let read: VersionPage = bucket.client.read(answer, "ListVersionsResult")?;
     let decode = answer::decoder(read.encoding_type.as_deref());
     let mut targets = Vec::new();
@@ -116,7 +192,7 @@ fn versions(bucket: &Bucket, answer: &[u8], prefix: &str, kind: Kind) -> Result<
                 _ => !is_version && found.is_latest,
             };
             let key = decode(found.key)?;
-            if is_meant && key.starts_with(prefix) {
+            if is_meant && reach.holds(&key) {
                 versions += usize::from(is_version);
                 targets.push(Target { key, version: Some(found.id) });
             }
@@ -126,13 +202,13 @@ fn versions(bucket: &Bucket, answer: &[u8], prefix: &str, kind: Kind) -> Result<
     Ok(Page { targets, versions, next })
 }
 
-fn uploads(bucket: &Bucket, answer: &[u8], prefix: &str) -> Result<Page, Error> {
+fn uploads(bucket: &Bucket, answer: &[u8], reach: Reach<'_>) -> Result<Page, Error> {
     let read: UploadPage = bucket.client.read(answer, "ListMultipartUploadsResult")?;
     let decode = answer::decoder(read.encoding_type.as_deref());
     let mut targets = Vec::new();
     for found in read.uploads {
         let key = decode(found.key)?;
-        if key.starts_with(prefix) {
+        if reach.holds(&key) {
             targets.push(Target { key, version: Some(found.id) });
         }
     }

@@ -122,6 +122,11 @@ impl Bucket {
         hidden::purge(self, &self.whole_prefix(prefix)?).await
     }
 
+    pub(super) async fn purge_hidden_of(&self, keys: &[String]) -> Result<Hidden, Error> {
+        // A key that can name no object has nothing hidden behind it.
+        hidden::purge_keys(self, keys.iter().filter_map(|key| self.whole(key).ok()).collect()).await
+    }
+
     /// Deletes objects or versions, answering with those that are still there.
     async fn delete(&self, targets: Vec<Target>) -> Result<Vec<(Target, Error)>, Error> {
         let (plain, odd): (Vec<_>, Vec<_>) =

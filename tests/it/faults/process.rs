@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Nothing that is waited for takes longer, even on a machine that does much else.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A `serve` on the database and the objects of a test; killed when it is dropped.
 pub struct Gateway {

@@ -24,7 +24,7 @@ async fn behind_a_proxy(app: &mut TestApp) -> Option<(FaultProxy, Bucket)> {
 async fn in_time(app: &TestApp, victim: &Victim, status: &str) -> Value {
     until(app, victim.id, status, |deletion| {
         if deletion["block"] != Value::Null {
-            app.clock.set(app.clock.now() + TimeDelta::milliseconds(500));
+            app.clock.set(app.clock.now() + TimeDelta::seconds(5));
         }
         deletion["status"] == status
     })

@@ -54,7 +54,8 @@ pub async fn deletion_of(app: &TestApp, tenant: Uuid) -> Value {
     app.admin(DELETION, json!({ "id": tenant })).await["tenantDeletion"].clone()
 }
 
-/// Waits until its newest deletion is as it should be; returns that.
+/// Waits until its newest deletion is as it should be; returns that. Looks seldom: who asks often is somebody else at
+/// work, for whom erasing steps aside.
 pub async fn until(app: &TestApp, tenant: Uuid, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
@@ -63,7 +64,7 @@ pub async fn until(app: &TestApp, tenant: Uuid, what: &str, is_so: impl Fn(&Valu
             return deletion;
         }
         assert!(begun.elapsed() < DEADLINE, "never {what}: {deletion}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
 
