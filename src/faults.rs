@@ -5,7 +5,7 @@
 //! until SIGCONT. A release build has none of this.
 
 /// Every point, in the order in which a deletion passes them: after each step, and between any two writes.
-pub const POINTS: [&str; 41] = [
+pub const POINTS: [&str; 42] = [
     "request.locked",
     "request.marked",
     "request.inserted",
@@ -16,6 +16,7 @@ pub const POINTS: [&str; 41] = [
     "entry.recorded",
     "entry.committed",
     "turn.leased",
+    "storage.recorded",
     "plan.counted",
     "plan.recorded",
     "plan.adopted",

@@ -95,6 +95,9 @@ pub struct Model {
     pub certificate_key_id: Option<String>,
     /// When the certificate was written to object storage.
     pub certificate_stored_at: Option<DateTimeUtc>,
+    /// Address of the object storage that it is done with; empty: of whichever gateway comes next.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub storage_address: Option<String>,
     /// Rows erased, table by table.
     #[sea_orm(has_many)]
     pub tables: HasMany<super::tenant_deletion_tables::Entity>,

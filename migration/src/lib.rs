@@ -5,6 +5,7 @@ mod dialect;
 mod m20261123_000001_platform;
 mod m20261124_000002_usage;
 mod m20261124_000003_deletion;
+mod m20261127_000004_storage;
 
 use sea_orm_migration::{
     MigrationName, MigrationTrait,
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_platform::Migration),
             Box::new(m20261124_000002_usage::Migration),
             Box::new(m20261124_000003_deletion::Migration),
+            Box::new(m20261127_000004_storage::Migration),
         ]
     }
 
@@ -46,6 +48,7 @@ pub async fn pending_tables(connection: &DatabaseTransaction) -> Result<Vec<&'st
         &m20261123_000001_platform::TABLES[..],
         &m20261124_000002_usage::TABLES,
         &m20261124_000003_deletion::TABLES,
+        &[],
     ];
     let pending = migrations.iter().zip(makes).filter(|(it, _)| it.status() == MigrationStatus::Pending);
     Ok(pending.flat_map(|(_, tables)| tables).copied().collect())

@@ -186,22 +186,6 @@ impl Database {
         Ok(())
     }
 
-    /// Whether the database has replicas and does not tell this user how far they are behind.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn hides_replicas(&self) -> Result<bool, Error> {
-        if self.backend() == DbBackend::Sqlite {
-            return Ok(false);
-        }
-        let sql = Sql::new(self.backend()).statement(
-            "SELECT NOT pg_has_role('pg_read_all_stats', 'USAGE') AND EXISTS (SELECT FROM pg_stat_replication) AS hidden",
-        );
-        let row = self.connection.query_one_raw(sql).await?;
-        Ok(row.map(|row| row.try_get_by("hidden")).transpose()?.unwrap_or_default())
-    }
-
     /// A transaction in which every statement reads the same snapshot.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use tokio::{sync::Notify, time::Instant};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use super::{
-    Deletion, Error, Refusal, Request, Status,
+    BlockCode, Deletion, Error, Refusal, Request, Status,
     certificate::FinalMonth,
     entry::{Entry, Patience, Strictness, lock_tenant, name_of},
     journal::{self, Change, New},
@@ -238,7 +238,8 @@ impl Deletions {
         Ok(now.filter(|_| canceled).ok_or(Unchanged::Refused))
     }
 
-    /// Takes up a blocked deletion where it stopped. `force`: although sessions or calls are active.
+    /// Takes up a blocked deletion where it stopped. `force`: although sessions or calls are active, or with
+    /// another object storage, if that is in the way.
     ///
     /// # Errors
     ///
@@ -262,7 +263,9 @@ impl Deletions {
         };
         let transaction = self.entry.begin().await?;
         let mut change = Change::new(&transaction).into_status(block.during).while_like(&found);
-        if force {
+        if force && block.code == BlockCode::OtherStorage {
+            change = change.set("storage_address", "");
+        } else if force {
             change = change.set("is_forced", true);
         }
         let resumed = change.apply(&transaction, deletion, &[Status::Blocked]).await?;
@@ -329,6 +332,7 @@ fn new(
         objects_planned: 0,
         objects_erased: 0,
         bytes_erased: 0,
+        storage: None,
         replay_of: request.replay_of,
         certificate: None,
     }

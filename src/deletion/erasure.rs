@@ -121,6 +121,7 @@ impl<'a> Erasure<'a> {
 
     /// Works until the deletion has ended, or the turn is over.
     pub(super) async fn run(mut self, turn: &Turn) -> Result<Outcome, Obstacle> {
+        objects::settle_storage(&self).await?;
         loop {
             match self.phase() {
                 Status::Scheduled => self.enter().await?,

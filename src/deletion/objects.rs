@@ -35,6 +35,41 @@ pub(super) fn prefix(tenant: Uuid) -> String {
     format!("tenants/{tenant}/")
 }
 
+/// Lets a deletion go on only with the object storage that it was begun with, or, when it begins, that the newest
+/// one before it was done with: another one has none of its objects, and finding none there would prove nothing.
+pub(super) async fn settle_storage(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
+    let (own, known) = (erasure.tools.storage.address(), erasure.deletion.storage.as_deref());
+    if known == Some(own) {
+        return Ok(());
+    }
+    let transaction = erasure.begin().await?;
+    let before = match known {
+        Some(known) => Some(known.to_owned()),
+        None => newest_storage(&transaction).await?,
+    };
+    if let Some(before) = before.filter(|before| !before.is_empty() && before != own) {
+        tracing::warn!(deletion = %erasure.id(), own, before, "deletions were done with another object storage");
+        return Err(Obstacle::OtherStorage);
+    }
+    let change = Change::new(&transaction).set("storage_address", own);
+    change.apply(&transaction, erasure.id(), &Status::OPEN).await?;
+    faults::point("storage.recorded");
+    if !erasure.lease.holds(&transaction).await? {
+        return Err(Obstacle::LeaseLost);
+    }
+    transaction.commit().await?;
+    erasure.traffic.done();
+    Ok(())
+}
+
+async fn newest_storage<C: ConnectionTrait>(connection: &C) -> Result<Option<String>, database::Error> {
+    let text = "SELECT storage_address FROM tenant_deletions WHERE storage_address <> '' \
+                ORDER BY requested_at DESC, id DESC LIMIT 1";
+    let statement = Sql::new(connection.get_database_backend()).statement(text);
+    let row = connection.query_one_raw(statement).await?;
+    Ok(row.map(|row| row.try_get_by("storage_address")).transpose()?)
+}
+
 /// Removes what the outbox names while rows are erased, and the rest when they are gone. Storage that fails is
 /// no reason for rows to stay: it is asked again, and told to be in the way when nothing else is left to do.
 pub(super) async fn remove(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows>) -> Result<(), Obstacle> {

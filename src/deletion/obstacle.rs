@@ -59,6 +59,12 @@ pub(super) enum Obstacle {
     /// A transaction has written to tables that no foreign key binds to a tenant.
     #[error("a transaction of another program has written to one of {0} and has not ended; end it")]
     Written(String),
+    /// Its objects may be in another storage.
+    #[error(
+        "deletions were done with another object storage than this gateway has, and the log names both: where that is \
+         a mistake, start it with the right --storage-url; where storage has moved, resume the deletion with force"
+    )]
+    OtherStorage,
     /// Object storage.
     #[error("object storage did not do what it was asked; the log has its words")]
     Storage(#[from] storage::Error),
@@ -78,8 +84,14 @@ impl Obstacle {
             Self::Circle(_) => BlockCode::ForeignKeyCycle,
             Self::RowsRemain(_) | Self::ForeignKey(_) => BlockCode::RowsRemain,
             Self::Storage(_) => BlockCode::StorageFailed,
+            Self::OtherStorage => BlockCode::OtherStorage,
             Self::LeaseLost | Self::Database(_) | Self::Changed(_) | Self::Fault(_) => BlockCode::Internal,
         }
+    }
+
+    /// Whether trying again soon is of no use, although it may go away by itself.
+    pub(super) fn is_lasting(&self) -> bool {
+        matches!(self, Self::Flooded | Self::OtherStorage)
     }
 
     /// Whether it may go away by itself.
@@ -91,6 +103,7 @@ impl Obstacle {
             | Self::Changed(_)
             | Self::Flooded
             | Self::Held
+            | Self::OtherStorage
             | Self::Written(_) => true,
             Self::Refused(refusal) => matches!(refusal, Refusal::Busy),
             Self::Storage(error) => error.is_passing(),

@@ -151,19 +151,23 @@ struct Seen {
     counts: Option<(i64, u64)>,
     /// How many of these the server has not counted yet, at most: it counts late.
     late: i64,
+    /// Whether it has been said that replicas are hidden.
+    is_warned: bool,
 }
 
 const LOOK: &str = "
 SELECT (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()) AS transactions,
     (SELECT cast(max(extract(epoch FROM replay_lag)) AS double precision) FROM pg_stat_replication) AS lag_seconds,
     (SELECT cast(max(CASE WHEN pg_is_in_recovery() THEN 0
-        ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END) AS bigint) FROM pg_stat_replication) AS lag_bytes";
+        ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END) AS bigint) FROM pg_stat_replication) AS lag_bytes,
+    NOT pg_has_role('pg_read_all_stats', 'USAGE') AND EXISTS (SELECT FROM pg_stat_replication) AS hidden";
 
 impl Traffic {
     pub(super) fn new(database: Database, limits: Limits) -> Self {
         // SQLite has one writer.
         let lanes = if database.backend() == DbBackend::Sqlite { 1 } else { limits.lanes.max(1) };
-        let seen = Seen { company: Company::Alone, at: Instant::now(), counts: None, late: 0 };
+        let seen =
+            Seen { company: Company::Alone, at: Instant::now(), counts: None, late: 0, is_warned: false };
         Self {
             database,
             limits: Limits { lanes, ..limits },
@@ -220,7 +224,15 @@ impl Traffic {
         let (lag, behind): (Option<f64>, Option<i64>) =
             (row.try_get_by("lag_seconds")?, row.try_get_by("lag_bytes")?);
         let own = self.committed.load(Ordering::Relaxed);
+        let is_hidden: bool = row.try_get_by("hidden")?;
         let mut seen = self.seen();
+        if is_hidden && !seen.is_warned && self.limits.max_replica_lag.is_some() {
+            seen.is_warned = true;
+            tracing::warn!(
+                "how far replicas of the database are behind cannot be seen, and erasing does not wait for them: \
+                 grant pg_read_all_stats to the gateway's user, or pass --deletion-max-replica-lag 0s"
+            );
+        }
         let (others, late) =
             seen.counts.map_or((0, 0), |counts| others(counts, (transactions, own), seen.late));
         #[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]

@@ -80,6 +80,8 @@ pub enum BlockCode {
     Writers,
     /// Object storage did not do what it was asked.
     StorageFailed,
+    /// The gateway has another object storage than deletions were done with before.
+    OtherStorage,
     /// The archive could not be written.
     ExportFailed,
     /// A fault of the gateway, or of the database.
@@ -88,7 +90,7 @@ pub enum BlockCode {
 
 impl BlockCode {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TenantNotFound,
         Self::ActiveSessions,
         Self::PlanIncomplete,
@@ -97,6 +99,7 @@ impl BlockCode {
         Self::RowsRemain,
         Self::Writers,
         Self::StorageFailed,
+        Self::OtherStorage,
         Self::ExportFailed,
         Self::Internal,
     ];
@@ -113,6 +116,7 @@ impl BlockCode {
             Self::RowsRemain => "rows_remain",
             Self::Writers => "writers",
             Self::StorageFailed => "storage_failed",
+            Self::OtherStorage => "other_storage",
             Self::ExportFailed => "export_failed",
             Self::Internal => "internal",
         }
@@ -177,6 +181,8 @@ pub struct Deletion {
     pub objects_erased: i64,
     /// Bytes of those objects.
     pub bytes_erased: i64,
+    /// Address of the object storage that it is done with; empty: of whichever gateway comes next.
+    pub storage: Option<String>,
     /// The deletion after which the tenant came back.
     pub replay_of: Option<Uuid>,
     /// What it proves, once nothing remains.

@@ -219,6 +219,7 @@ fn read(row: &QueryResult) -> Result<Deletion, DbErr> {
         objects_planned: row.try_get_by("objects_planned")?,
         objects_erased: row.try_get_by("objects_erased")?,
         bytes_erased: row.try_get_by("bytes_erased")?,
+        storage: row.try_get_by("storage_address")?,
         replay_of: row.try_get_by("replay_of")?,
         certificate: certificate(row)?,
     })

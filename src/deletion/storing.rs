@@ -54,10 +54,12 @@ impl Storing {
             self.failed.iter().filter(|(_, failed)| failed.again_at > now).map(|(id, _)| *id).collect();
         let connection = &tools.database.connection;
         let mut sql = Sql::new(connection.get_database_backend());
+        // One whose deletion was done with another storage belongs there.
+        let own = sql.bind(tools.storage.address().into());
         let text = format!(
             "SELECT id, tenant_id, certificate, certificate_sha256, certificate_signature, certificate_key_id \
              FROM tenant_deletions WHERE certificate IS NOT NULL AND certificate_stored_at IS NULL \
-             AND NOT (id {}) ORDER BY finished_at, id LIMIT {ROUND}",
+             AND coalesce(storage_address, {own}) = {own} AND NOT (id {}) ORDER BY finished_at, id LIMIT {ROUND}",
             sql.bind_ids(&pausing)
         );
         let rows = connection.query_all_raw(sql.statement(&text)).await?;

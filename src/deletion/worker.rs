@@ -134,16 +134,6 @@ impl Worker {
 
     /// Looks who else uses the database, for ever.
     async fn look_around(&self) {
-        if self.tools.limits.max_replica_lag.is_some() {
-            match self.tools.database.hides_replicas().await {
-                Ok(true) => tracing::warn!(
-                    "how far replicas of the database are behind cannot be seen, and erasing does not wait for them: \
-                     grant pg_read_all_stats to the gateway's user, or pass --deletion-max-replica-lag 0s"
-                ),
-                Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "could not see whether there are replicas"),
-            }
-        }
         loop {
             if let Err(error) = self.traffic.look().await {
                 tracing::debug!(%error, "could not see who else is at work");
@@ -260,9 +250,9 @@ impl Worker {
                     since: deletion.block.as_ref().map_or(now, |block| block.since),
                 };
                 // A whole turn of writing against the eraser says that the next one would be the same.
-                let is_flooded = matches!(obstacle, Obstacle::Flooded);
-                let attempts = if is_flooded { PATIENCE } else { deletion.attempts + 1 };
-                let pause = if is_flooded { LONGEST_PAUSE } else { pause(attempts) };
+                let is_lasting = obstacle.is_lasting();
+                let attempts = if is_lasting { PATIENCE } else { deletion.attempts + 1 };
+                let pause = if is_lasting { LONGEST_PAUSE } else { pause(attempts) };
                 let retry_at = obstacle.is_passing().then(|| now + pause);
                 let is_stopped = !obstacle.is_passing() || attempts >= PATIENCE;
                 journal::hinder(&transaction, &deletion, &block, is_stopped, retry_at).await?;

@@ -56,6 +56,8 @@ pub enum DeletionBlockCode {
     Writers,
     /// Object storage did not do what it was asked.
     StorageFailed,
+    /// The gateway has another object storage than deletions were done with before.
+    OtherStorage,
     /// The archive could not be written.
     ExportFailed,
     /// A fault of the gateway, or of the database.

@@ -27,6 +27,11 @@ impl Directory {
         Self { root }
     }
 
+    pub(super) fn address(&self) -> String {
+        let path = fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
+        format!("file://{}", path.display())
+    }
+
     pub(super) fn make(&self) -> Result<(), Error> {
         fs::create_dir_all(&self.root).map_err(|error| Error::io(&self.root, &error))
     }

@@ -12,7 +12,7 @@ mod directory;
 mod error;
 mod tree;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use url::Url;
 
@@ -23,6 +23,7 @@ use self::{bucket::Bucket, directory::Directory};
 #[derive(Clone, Debug)]
 pub struct Storage {
     place: Place,
+    address: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,11 +80,11 @@ impl Storage {
     ///
     /// As [`Storage::open`].
     pub fn open_with(url: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
-        let storage = Self::at(url, variables)?;
-        if let Place::Directory(directory) = &storage.place {
+        let Self { place, .. } = Self::at(url, variables)?;
+        if let Place::Directory(directory) = &place {
             directory.make()?;
         }
-        Ok(storage)
+        Ok(Self::of(place))
     }
 
     /// As [`Storage::open`], for who only reads: a directory that is missing is not made, and asking it
@@ -104,7 +105,7 @@ impl Storage {
     pub fn open_directory(path: &Path) -> Result<Self, Error> {
         let directory = Directory::at(path.to_owned());
         directory.make()?;
-        Ok(Self { place: Place::Directory(directory) })
+        Ok(Self::of(Place::Directory(directory)))
     }
 
     fn at(url: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
@@ -117,7 +118,22 @@ impl Storage {
             "s3" => Place::Bucket(Bucket::at(&url, variables)?),
             other => return Err(Error::address(&format!("{other}:// is neither"))),
         };
-        Ok(Self { place })
+        Ok(Self::of(place))
+    }
+
+    fn of(place: Place) -> Self {
+        let address = match &place {
+            Place::Directory(directory) => directory.address(),
+            Place::Bucket(bucket) => bucket.address(),
+        };
+        Self { place, address: address.into() }
+    }
+
+    /// Where it is, the same however it was written: `file://` and the path, with links followed where it is there
+    /// already, or `s3://` and the bucket with its prefix. Which server has the bucket is not told.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Writes one object, replacing an older one of the same key. It is there whole or not at all.

@@ -127,14 +127,14 @@ async fn migrations_go_up_and_down_and_leave_nothing() {
         };
         drop(tenant_gateway::database::Database::open(&url).await.expect("an empty database"));
         assert!(command("status").await.starts_with("pending"));
-        assert_eq!(command("up").await, "3 migration(s) applied\n");
+        assert_eq!(command("up").await, "4 migration(s) applied\n");
         assert_eq!(command("up").await, "0 migration(s) applied\n");
         assert!(command("status").await.starts_with("applied"));
         for _ in 0..3 {
             assert_eq!(command("down").await, "1 migration(s) taken back\n");
         }
         assert_eq!(command("down").await, "0 migration(s) taken back\n");
-        assert_eq!(command("up").await, "3 migration(s) applied\n", "nothing of it was left");
+        assert_eq!(command("up").await, "4 migration(s) applied\n", "nothing of it was left");
         place.remove().await;
     }
 }

@@ -146,6 +146,10 @@ async fn a_hidden_tenant_is_a_gap_and_not_missing() {
 #[tokio::test]
 async fn replicas_that_cannot_be_seen_are_told_once() {
     with_limited_user(async |app, limited, user, _| {
+        let gateway = Gateway::start(limited, None);
+        // It comes later.
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        assert!(!gateway.log().contains("pg_read_all_stats"), "{}", gateway.log());
         let follow = format!(
             "{} replication=database",
             app.database_url
@@ -160,7 +164,6 @@ async fn replicas_that_cannot_be_seen_are_told_once() {
         while app.number("SELECT count(*) FROM pg_stat_replication", []).await == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        let gateway = Gateway::start(limited, None);
         gateway.says("pg_read_all_stats").await;
         let unlimited = Gateway::start_with(limited, None, &["--deletion-max-replica-lag", "0s"]);
         app.sql(&format!("GRANT pg_read_all_stats TO {user}"), []).await;

@@ -59,6 +59,10 @@ impl Bucket {
         Ok(Self { client: Client::new(name, variables)?, prefix })
     }
 
+    pub(super) fn address(&self) -> String {
+        format!("s3://{}/{}", self.client.bucket, self.prefix)
+    }
+
     pub(super) async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), Error> {
         let whole = self.whole(key)?;
         let request = Request { key: Some(&whole), body: bytes.into(), ..Request::new(Method::PUT) };

@@ -39,8 +39,11 @@ impl Gateway {
         if !options.contains(&"--deletion-batch-time") {
             command.args(["--deletion-batch-time", "1ms"]);
         }
+        if !options.contains(&"--storage-url") {
+            command.args(["--storage-url", &objects]);
+        }
         command
-            .args(["--storage-url", &objects, "--database-url", &app.database_url])
+            .args(["--database-url", &app.database_url])
             .args(options)
             .env("JWT_SECRET", std::str::from_utf8(SECRET).expect("text"))
             .env("RUST_LOG", "info,sqlx=warn")

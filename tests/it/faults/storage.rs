@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use super::{
     process::Gateway,
-    victim::{Victim, ask, rows_of, until, until_status},
+    victim::{Victim, ask, deletion_of, rows_of, until, until_status},
     worker::start_worker,
 };
+use crate::deletion::resume;
 use crate::support::{Bucket, FaultProxy, S3, TestApp, on_both};
 
 /// Behind a proxy: the gateway's way to storage is `app.storage`, the platform's is the bucket.
@@ -91,6 +92,49 @@ async fn an_object_that_stays_blocks_until_it_goes() {
             victim.is_gone(&app).await;
             assert!(!bucket.has(&format!("tenants/{}/{name}", victim.id)).await);
         }
+    })
+    .await;
+}
+
+/// It has none of the tenant's objects, and must not call that erased.
+#[tokio::test]
+async fn a_gateway_with_another_storage_erases_nothing_unless_it_is_told_to() {
+    on_both(async |app| {
+        let first = Victim::new(&app, 50).await;
+        first.is_due(&app).await;
+        let right = Gateway::start(&app, None);
+        first.is_gone(&app).await;
+        drop(right);
+
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let url = format!("file://{}", elsewhere.path().display());
+        let (victim, other) = (Victim::new(&app, 50).await, Victim::new(&app, 50).await);
+        let wrong = Gateway::start_with(&app, None, &["--storage-url", &url]);
+        for victim in [&victim, &other] {
+            victim.is_due(&app).await;
+            let blocked = until_status(&app, victim.id, "BLOCKED").await;
+            assert_eq!(blocked["block"]["code"], "OTHER_STORAGE", "{blocked}");
+            assert_eq!(rows_of(&app, victim.id).await, victim.rows, "nothing has begun");
+            resume(&app, &blocked["id"], json!({})).await;
+            until_status(&app, victim.id, "BLOCKED").await;
+        }
+        assert!(!wrong.log().contains("panicked") && wrong.log().contains(&url), "the log names it");
+        // Storage has moved, and somebody says so: from then on it is that one.
+        let blocked = deletion_of(&app, other.id).await;
+        resume(&app, &blocked["id"], json!({ "force": true })).await;
+        let deleted = until_status(&app, other.id, "DELETED").await;
+        assert_eq!(deleted["isForced"], false, "its sessions were not overridden");
+        let kept = elsewhere.path().join(format!("deletion-certificates/{}", other.id));
+        let end = std::time::Instant::now() + super::process::DEADLINE;
+        while !kept.exists() {
+            assert!(std::time::Instant::now() < end, "the certificate is with the objects");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        drop(wrong);
+        let _right = Gateway::start(&app, None);
+        let blocked = deletion_of(&app, victim.id).await;
+        resume(&app, &blocked["id"], json!({ "force": true })).await;
+        victim.is_gone(&app).await;
     })
     .await;
 }
