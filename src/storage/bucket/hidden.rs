@@ -135,7 +135,7 @@ async fn sweep(bucket: &Bucket, reach: Reach<'_>, kind: Kind, hidden: &mut Hidde
         let Some(first) = page.targets.first().cloned() else {
             match page.next {
                 Some(next) if !matches!(reach, Reach::Key(key) if next.key.as_str() > key) => {
-                    from = Some(next)
+                    from = Some(next);
                 }
                 _ => return Ok(()),
             }
