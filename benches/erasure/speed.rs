@@ -71,8 +71,7 @@ fn level(runs: &[Erased], table: &mut Table) {
     }
     let detail = format!("{:.0} ÷ {:.0} rows/s", median(&mut lasts), median(&mut firsts));
     table.at_least("last tenth of the work ÷ the first", &detail, median(&mut ratios), 0.8);
-    // Recordings, transcripts and sessions go along with their calls.
-    let mut worst: Vec<_> = ["calls", "activity_logs"]
+    let mut worst: Vec<_> = ["calls", "call_recordings", "call_transcripts", "sessions", "activity_logs"]
         .into_iter()
         .map(|name| {
             let of = |run: &Erased| {

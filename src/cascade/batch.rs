@@ -5,9 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use uuid::Uuid;
 
 use super::{
-    Plan, Step, StepKind, TableName,
-    along::walked,
-    blocks,
+    Plan, Step, StepKind, TableName, blocks,
     gone::{self, Gone},
     key::{self, Place},
     late,
@@ -34,7 +32,7 @@ pub struct Range {
 pub struct Batch {
     /// Rows erased from the step's table; 0 in a step that breaks a circle.
     pub rows: i64,
-    /// Rows erased from other tables, which went along with them.
+    /// Rows erased from other tables, which had come in late below them.
     pub others: Vec<(TableName, i64)>,
     /// Objects recorded in the outbox, each once.
     pub objects: i64,
@@ -61,7 +59,7 @@ pub async fn split<C: ConnectionTrait>(
     let step = step_of(plan, step)?;
     // More than one route cannot be told apart by keys, and leaves that one lane finds may be those of rows in
     // the other.
-    let Some(route) = walked(step) else { return Ok(whole) };
+    let Some(route) = step.walked() else { return Ok(whole) };
     let stretch = Stretch { route, after: None, until: None };
     if stretch.key().is_none() {
         return Ok(whole);
@@ -110,7 +108,7 @@ pub async fn erase_batch(
     }
     let from = range.after.as_deref().map(Place::read).transpose()?.unwrap_or_default();
     if let Some(block) = &from.block {
-        return blocks::erase(transaction, plan, step, tenant, (range, &from, block), rows, deletion).await;
+        return blocks::erase(transaction, step, tenant, (range, &from, block), rows, deletion).await;
     }
     let until = range.until.as_deref().map(Place::read).transpose()?.and_then(|place| place.key);
     let Some(route) = step.routes.get(from.route) else { return Ok(Batch::of(step, Vec::new(), None)) };
@@ -121,14 +119,6 @@ pub async fn erase_batch(
     let mut all = Vec::new();
     if step.erases() {
         all = late::take(transaction, plan, step, stretch, tenant, deletion).await?;
-    }
-    for along in &step.along {
-        let (gone, is_full) = along.erase(transaction, plan, stretch, tenant, rows, deletion).await?;
-        all.push((along.table.clone(), gone));
-        if is_full {
-            let rest = Range { after: Some(from.write()), until: range.until.clone() };
-            return Ok(Batch::of(step, all, Some(rest)));
-        }
     }
     let gone = work(transaction, step, stretch, tenant, rows, deletion).await?;
     all.push((step.table.clone(), gone));

@@ -6,8 +6,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 
 use super::{
-    Batch, Plan, Range, Step, StepKind,
-    along::walked,
+    Batch, Range, Step, StepKind,
     catalogue::{RowName, quote},
     gone,
     key::Place,
@@ -18,8 +17,6 @@ use crate::database::{self, Sql};
 
 /// A tenant has a large part of a table when it has at least one row in so many.
 const PART: i64 = 4;
-/// Rows that go along in one batch, at least.
-const ALONG: u64 = 1_000;
 
 /// Where a walk by blocks stands: before this block, in a table with about so many of the tenant's rows in each.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,7 +36,7 @@ pub(super) async fn split<C: ConnectionTrait>(
     lanes: usize,
 ) -> Result<Option<Vec<Range>>, database::Error> {
     let is_plain = step.rows == RowName::Place && step.kind == StepKind::Erase && step.late.is_empty();
-    if connection.get_database_backend() != DbBackend::Postgres || !is_plain || walked(step).is_none() {
+    if connection.get_database_backend() != DbBackend::Postgres || !is_plain || step.walked().is_none() {
         return Ok(None);
     }
     let mut sql = Sql::new(DbBackend::Postgres);
@@ -68,39 +65,25 @@ pub(super) async fn split<C: ConnectionTrait>(
 /// Deletes about so many rows from where a range by blocks begins.
 pub(super) async fn erase(
     transaction: &DatabaseTransaction,
-    plan: &Plan,
     step: &Step,
     tenant: Uuid,
     (range, from, block): (&Range, &Place, &Block),
     rows: u64,
     deletion: Uuid,
 ) -> Result<Batch, database::Error> {
-    let Some(route) = walked(step) else { return Ok(Batch::of(step, Vec::new(), None)) };
+    let Some(route) = step.walked() else { return Ok(Batch::of(step, Vec::new(), None)) };
     let until = range.until.as_deref().map(Place::read).transpose()?.and_then(|place| place.block);
     let last = match until {
         Some(block) => block.number,
         None => size(transaction, step).await?,
     };
     let end = last.min(block.number + (rows / block.rows).max(1));
-    let mut all = Vec::new();
-    for along in &step.along {
-        let mut sql = sql_of(DbBackend::Postgres, tenant);
-        let parents = between(&mut sql, route, block.number, end);
-        let most = rows.saturating_mul(10).max(ALONG);
-        let parents = format!("FROM {} WHERE {parents}", step.table.quoted());
-        let gone = along.erase_below(transaction, plan, sql, &parents, most, deletion).await?;
-        all.push((along.table.clone(), gone));
-        if gone.rows >= most {
-            return Ok(Batch::of(step, all, Some(range.clone())));
-        }
-    }
     let mut sql = sql_of(DbBackend::Postgres, tenant);
     let condition = between(&mut sql, route, block.number, end);
     let gone = gone::delete(transaction, step, sql, &condition, deletion).await?;
-    all.push((step.table.clone(), gone));
     let next = Place { block: Some(Block { number: end, ..block.clone() }), ..from.clone() };
     let rest = (end < last).then(|| Range { after: Some(next.write()), until: range.until.clone() });
-    Ok(Batch::of(step, all, rest))
+    Ok(Batch::of(step, vec![(step.table.clone(), gone)], rest))
 }
 
 /// True for the tenant's rows in blocks from `first` up to, and without, `end`. Written so that no index fits:

@@ -8,11 +8,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Gap, GapKind, Plan, Settings, Step, StepKind, along,
+    Gap, GapKind, Plan, Settings, Step, StepKind,
     catalogue::{Catalogue, ForeignKey, RowName, Table, TableName},
     circle::{self, Order},
     doubt, holes, late,
     way::{self, Form, Way, Ways},
+    work,
 };
 
 /// Plans from a catalogue; gaps that only the rows decide come later.
@@ -43,13 +44,7 @@ pub(super) fn plan(catalogue: &Catalogue, settings: &Settings) -> Plan {
     let erasing = order.tables.iter().rev().map(|name| step(catalogue, &ways, &order, name));
     let mut steps: Vec<Step> = breaks.into_iter().chain(erasing).collect();
     late::find(catalogue, &order, &mut steps);
-    along::find(catalogue, &order, &mut steps);
-    let work = along::order(catalogue, &order, &steps).unwrap_or_else(|| {
-        for step in &mut steps {
-            step.along.clear();
-        }
-        (0..steps.len() - 1).collect()
-    });
+    let work = work::order(catalogue, &order, &steps).unwrap_or_else(|| (0..steps.len() - 1).collect());
     let unkept = keys.iter().filter(|key| {
         members.contains(&key.child)
             && (key.child == key.parent || order.broken.iter().any(|(broken, _)| broken.is(key)))
@@ -73,7 +68,6 @@ fn step(catalogue: &Catalogue, ways: &Ways, order: &Order, name: &TableName) -> 
         readable: table.is_some_and(|table| table.readable && !table.filtered),
         together: together.into_iter().flatten().collect(),
         leaves_first: order.leaves_first.iter().filter(|key| key.child == *name).cloned().collect(),
-        along: Vec::new(),
         late: Vec::new(),
         table: name.clone(),
     }

@@ -1,7 +1,6 @@
 //! The heart: reads the database's own foreign keys, makes a plan that covers every row a tenant
 //! owns, and walks it. Only this part builds a `DELETE` of tenants' rows.
 
-mod along;
 mod batch;
 mod blocks;
 mod catalogue;
@@ -21,6 +20,7 @@ mod sweep;
 mod together;
 mod walk;
 mod way;
+mod work;
 
 pub use batch::{Batch, Range, erase_batch, split};
 pub use catalogue::TableName;

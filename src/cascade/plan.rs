@@ -4,7 +4,6 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Gap,
-    along::Along,
     catalogue::{ForeignKey, RowName, TableName},
     doubt::Doubt,
     late::Late,
@@ -16,8 +15,7 @@ use super::{
 pub struct Plan {
     /// Children before their parents.
     pub steps: Vec<Step>,
-    /// The order in which the steps but the last are worked off, by their places in `steps`. Those whose rows
-    /// go along with another step's come after it, for what it left.
+    /// The order in which the steps but the last are worked off, by their places in `steps`.
     pub order: Vec<usize>,
     /// What cannot be erased safely. With any, nothing may be.
     pub gaps: Vec<Gap>,
@@ -48,8 +46,6 @@ pub struct Step {
     pub(super) together: Vec<TableName>,
     /// Keys of the table to itself for whose sake rows go only after those that refer to them.
     pub(super) leaves_first: Vec<ForeignKey>,
-    /// Tables whose rows go along with the step's.
-    pub(super) along: Vec<Along>,
     /// Rows that can come in while the step is under way, and have to go before the rows that they refer to.
     pub(super) late: Vec<Late>,
 }
@@ -67,6 +63,12 @@ pub enum StepKind {
 }
 
 impl Step {
+    /// The one route by which it walks its own table, where it has no other and nothing goes before.
+    pub(super) fn walked(&self) -> Option<&Route> {
+        let [route] = &self.routes[..] else { return None };
+        (route.hops.is_empty() && self.together.is_empty() && self.leaves_first.is_empty()).then_some(route)
+    }
+
     /// Whether rows have to be locked before they are deleted, because others could come to refer to them.
     pub(super) fn is_held(&self) -> bool {
         !self.late.is_empty() || !self.together.is_empty()

@@ -1,6 +1,7 @@
 //! How large a batch is, how many run side by side, and when they rest: so that others do not notice.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -30,8 +31,10 @@ const WORTH_A_TRANSACTION: f64 = 0.005;
 const PART_OF_ONE_WRITER: u32 = 6;
 /// A batch that took so many times as long a row as the fastest did says that the database is busy.
 const RISE: f64 = 3.0;
-/// More transactions a second than these are others at work; a gateway that has nothing to do makes fewer.
-const OTHERS: f64 = 30.0;
+/// More transactions a second than these are others at work; a gateway that has nothing to do makes fewer than 20.
+const OTHERS: f64 = 50.0;
+/// Over so many looks, for a server counts in bunches.
+const LOOKS: usize = 5;
 /// A server has counted a transaction after so many looks: a connection that rests tells of its own within ten seconds.
 const LATE_LOOKS: i64 = 15;
 /// A replica that is so many bytes behind lags, whatever it says of the time.
@@ -146,7 +149,8 @@ pub(super) struct Traffic {
 #[derive(Debug)]
 struct Seen {
     company: Company,
-    at: Instant,
+    /// When the last looks were, and how many transactions of others each found; the newest at the end.
+    looks: VecDeque<(Instant, i64)>,
     /// Transactions of everybody, and of this process's deletions among them.
     counts: Option<(i64, u64)>,
     /// How many of these the server has not counted yet, at most: it counts late.
@@ -166,8 +170,8 @@ impl Traffic {
     pub(super) fn new(database: Database, limits: Limits) -> Self {
         // SQLite has one writer.
         let lanes = if database.backend() == DbBackend::Sqlite { 1 } else { limits.lanes.max(1) };
-        let seen =
-            Seen { company: Company::Alone, at: Instant::now(), counts: None, late: 0, is_warned: false };
+        let looks = VecDeque::with_capacity(LOOKS + 2);
+        let seen = Seen { company: Company::Alone, looks, counts: None, late: 0, is_warned: false };
         Self {
             database,
             limits: Limits { lanes, ..limits },
@@ -235,8 +239,7 @@ impl Traffic {
         }
         let (others, late) =
             seen.counts.map_or((0, 0), |counts| others(counts, (transactions, own), seen.late));
-        #[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
-        let rate = others as f64 / seen.at.elapsed().as_secs_f64().max(0.001);
+        let rate = seen.rate(Instant::now(), others);
         seen.company = match self.limits.max_replica_lag {
             Some(limit) if lag.unwrap_or(0.0) > limit.as_secs_f64() || behind.unwrap_or(0) > LAG_BYTES => {
                 let (seconds, bytes) = (lag.unwrap_or(0.0), behind.unwrap_or(0));
@@ -247,12 +250,27 @@ impl Traffic {
             _ if rate > OTHERS => Company::Others,
             _ => Company::Alone,
         };
-        (seen.at, seen.counts, seen.late) = (Instant::now(), Some((transactions, own)), late);
+        (seen.counts, seen.late) = (Some((transactions, own)), late);
         Ok(())
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Transactions of others a second over the last looks, with one that found so many now.
+    #[expect(clippy::cast_precision_loss, reason = "a rate is a float by nature")]
+    fn rate(&mut self, now: Instant, others: i64) -> f64 {
+        self.looks.push_back((now, others));
+        if self.looks.len() > LOOKS + 1 {
+            self.looks.pop_front();
+        }
+        let Some((first, _)) = self.looks.front() else { return 0.0 };
+        // What the first found was done before it.
+        let found: i64 = self.looks.iter().skip(1).map(|(_, others)| others).sum();
+        found as f64 / (now - *first).as_secs_f64().max(LOOKS as f64)
     }
 }
 
@@ -342,6 +360,22 @@ mod tests {
             (late, all) = (still, transactions);
             assert_eq!(found, if transactions == 260 { 60 } else { 0 });
         }
+    }
+
+    #[test]
+    fn others_are_seen_at_once_and_a_bunch_of_few_is_nobody() {
+        let start = Instant::now();
+        let rates = |found: &[i64]| -> Vec<bool> {
+            let looks = VecDeque::new();
+            let mut seen = Seen { company: Company::Alone, looks, counts: None, late: 0, is_warned: false };
+            let at = |look: usize| start + Duration::from_secs(look as u64);
+            found.iter().enumerate().map(|(look, others)| seen.rate(at(look), *others) > OTHERS).collect()
+        };
+        // A gateway without work, whose connections tell of it from time to time.
+        assert!(rates(&[900, 0, 18, 80, 0, 0, 18, 100, 0, 0, 18]).iter().all(|is_seen| !is_seen));
+        let seen = rates(&[0, 0, 0, 300, 300, 300, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(seen[..6], [false, false, false, true, true, true], "with the first look");
+        assert_eq!(seen[10..], [false, false], "and for some seconds after");
     }
 
     #[test]

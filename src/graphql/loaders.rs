@@ -7,10 +7,11 @@ use std::{
 };
 
 use dataloader::{BatchFn, non_cached::Loader};
+use sea_orm::DbBackend;
 use uuid::Uuid;
 
 use super::{
-    batch::{Answers, Batcher, Source},
+    batch::{Answers, Batcher, Crowding, Source},
     error::Fault,
 };
 use crate::{
@@ -40,15 +41,19 @@ pub(super) struct Batchers {
 
 impl Batchers {
     pub(super) fn new(database: &Database, reader: &Reader, metrics: &Metrics) -> Self {
-        fn batcher<S: Source>(source: S, metrics: &Metrics) -> Batcher<S> {
-            Batcher::new(source, metrics.batches(S::NAME))
+        fn batcher<S: Source>(source: S, crowding: Crowding, metrics: &Metrics) -> Batcher<S> {
+            Batcher::new(source, crowding, metrics.batches(S::NAME))
         }
+        let crowding = match database.backend() {
+            DbBackend::Sqlite => Crowding::EMBEDDED,
+            _ => Crowding::SERVED,
+        };
         Self {
-            tenants: batcher(Tenants(database.clone()), metrics),
-            readings: batcher(Readings(reader.clone()), metrics),
-            series: batcher(AllSeries(reader.clone()), metrics),
-            newest_deletions: batcher(NewestDeletions(database.clone()), metrics),
-            deletion_tables: batcher(DeletionTables(database.clone()), metrics),
+            tenants: batcher(Tenants(database.clone()), crowding, metrics),
+            readings: batcher(Readings(reader.clone()), crowding, metrics),
+            series: batcher(AllSeries(reader.clone()), crowding, metrics),
+            newest_deletions: batcher(NewestDeletions(database.clone()), crowding, metrics),
+            deletion_tables: batcher(DeletionTables(database.clone()), crowding, metrics),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Semaphore;
 
-use super::{Batcher, CROWD, Code, Fault, MAX_WAITING, PATIENCE, Source};
+use super::{Batcher, Code, Crowding, Fault, MAX_WAITING, PATIENCE, Source};
 use crate::metrics::Metrics;
 
 /// Gives every key its double, once it is let; some keys are bad.
@@ -44,7 +44,7 @@ impl Source for Doubles {
 
 fn doubles(open: usize) -> (Doubles, Batcher<Doubles>) {
     let source = Doubles { sent: Arc::default(), gate: Arc::new(Semaphore::new(open)) };
-    (source.clone(), Batcher::new(source, Metrics::default().batches(Doubles::NAME)))
+    (source.clone(), Batcher::new(source, Crowding::SERVED, Metrics::default().batches(Doubles::NAME)))
 }
 
 fn value(answers: &HashMap<u32, Result<Option<u32>, Fault>>, key: u32) -> Result<Option<u32>, &'static str> {
@@ -81,7 +81,7 @@ async fn what_gathers_meanwhile_goes_out_together_and_no_key_joins_what_was_sent
 #[tokio::test]
 async fn who_wants_what_is_being_read_shares_the_next_statement_and_others_need_not_wait() {
     let (source, batcher) = doubles(0);
-    let crowd = u32::try_from(CROWD).unwrap();
+    let crowd = u32::try_from(Crowding::SERVED.crowd).unwrap();
     let group = |from: u32| -> Vec<u32> { (from..from + crowd).collect() };
     let ask = |keys: Vec<u32>| {
         let batcher = batcher.clone();
