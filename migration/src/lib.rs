@@ -64,7 +64,9 @@ pub async fn records_at_stake(connection: &DatabaseTransaction, steps: u32) -> R
     let migrations = Migrator::get_migration_with_status_read_only(connection).await?;
     let applied = migrations.iter().rev().filter(|it| it.status() == MigrationStatus::Applied);
     let mut taken_back = applied.take(steps.try_into().unwrap_or(usize::MAX));
-    if !taken_back.any(|it| it.name() == m20261124_000003_deletion::Migration.name()) {
+    let of_records =
+        [m20261124_000003_deletion::Migration.name(), m20261127_000004_storage::Migration.name()];
+    if !taken_back.any(|it| of_records.contains(&it.name())) {
         return Ok(0);
     }
     let backend = connection.get_database_backend();

@@ -130,7 +130,7 @@ async fn migrations_go_up_and_down_and_leave_nothing() {
         assert_eq!(command("up").await, "4 migration(s) applied\n");
         assert_eq!(command("up").await, "0 migration(s) applied\n");
         assert!(command("status").await.starts_with("applied"));
-        for _ in 0..3 {
+        for _ in 0..4 {
             assert_eq!(command("down").await, "1 migration(s) taken back\n");
         }
         assert_eq!(command("down").await, "0 migration(s) taken back\n");

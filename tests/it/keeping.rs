@@ -249,7 +249,7 @@ async fn calls_from_before_the_migration_are_counted_at_once_and_built_later() {
                 app.call(&Call::of(&agent, noon() - chrono::TimeDelta::days(days))).await;
             }
         }
-        app.database.migrate_down(2).await.expect("the sums go");
+        app.database.migrate_down(3).await.expect("the sums go");
         app.database.migrate_up().await.expect("the sums come");
         assert_eq!(app.number("SELECT count(*) FROM usage_rebuilds", []).await, 2);
         assert_eq!(calls_of(&app, tenant).await, 18);
