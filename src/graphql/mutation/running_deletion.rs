@@ -37,7 +37,8 @@ pub struct CancelTenantDeletionPayload {
 pub struct ResumeTenantDeletionInput {
     /// The deletion.
     deletion_id: ID,
-    /// Goes on although sessions or calls are active. Overrides nothing else.
+    /// Goes on although sessions or calls are active, or, where `OTHER_STORAGE` is in the way, with the storage of
+    /// this gateway. Overrides nothing else.
     #[graphql(default = false)]
     force: bool,
 }
