@@ -65,7 +65,7 @@ pub(super) struct Resume {
     /// The deletion's id, or the tenant's
     #[arg(value_name = "ID")]
     id: Uuid,
-    /// Go on although sessions or calls are active; where OTHER_STORAGE is in the way, with the storage given here
+    /// Go on although sessions or calls are active; where `OTHER_STORAGE` is in the way, with the storage given here
     #[arg(long)]
     force: bool,
     #[command(flatten)]
