@@ -69,6 +69,7 @@ fn step(catalogue: &Catalogue, ways: &Ways, order: &Order, name: &TableName) -> 
         together: together.into_iter().flatten().collect(),
         leaves_first: order.leaves_first.iter().filter(|key| key.child == *name).cloned().collect(),
         late: Vec::new(),
+        is_unreferred: false,
         table: name.clone(),
     }
 }

@@ -29,8 +29,16 @@ pub(super) struct Late {
     column: Option<String>,
 }
 
-/// Finds, for each step, the tables that late rows can come into; the lowest first.
+/// Finds, for each step, the tables that late rows can come into, the lowest first; and whether nothing at all can
+/// refer to its rows when its turn comes.
 pub(super) fn find(catalogue: &Catalogue, order: &Order, steps: &mut [Step]) {
+    for step in steps.iter_mut() {
+        let mut keys = catalogue.keys.iter().filter(|key| key.parent == step.table && !key.is_implied);
+        step.is_unreferred = keys.all(|key| {
+            let is_fenced = catalogue.table(&key.child).is_some_and(|table| table.is_fenced);
+            is_fenced && key.child != key.parent && order.kept.iter().any(|kept| kept.is(key))
+        });
+    }
     let below_root = steps.iter_mut().filter(|step| step.erases() && !step.table.is_root());
     for step in below_root.filter(|step| step.together.is_empty()) {
         let mut found = Vec::new();

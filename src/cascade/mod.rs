@@ -31,7 +31,7 @@ pub(crate) use plan::hex;
 pub use plan::{Plan, Step, StepKind};
 pub use settings::{Settings, SettingsError};
 pub use sweep::{Sweep, delete_root, remaining, sweep};
-pub use walk::{Objects, count, keep_writers_out, lock, objects, see_all};
+pub use walk::{Objects, count, keep_writers_out, lock, objects, schema_version, see_all};
 
 use sea_orm::ConnectionTrait;
 

@@ -48,6 +48,9 @@ pub struct Step {
     pub(super) leaves_first: Vec<ForeignKey>,
     /// Rows that can come in while the step is under way, and have to go before the rows that they refer to.
     pub(super) late: Vec<Late>,
+    /// Whether no row refers to those of the tenant when the step's turn comes: all that could have gone before, and
+    /// nobody can write more.
+    pub(super) is_unreferred: bool,
 }
 
 /// What a step does to the tenant's rows of its table.
@@ -72,6 +75,12 @@ impl Step {
     /// Whether rows have to be locked before they are deleted, because others could come to refer to them.
     pub(super) fn is_held(&self) -> bool {
         !self.late.is_empty() || !self.together.is_empty()
+    }
+
+    /// Whether its batches need not look for rows that refer to theirs.
+    #[must_use]
+    pub fn is_unreferred(&self) -> bool {
+        self.is_unreferred && self.erases()
     }
 
     /// A query for the tenant's rows, each once, with `more` columns (such as `, size_bytes`): by several ways

@@ -41,6 +41,19 @@ pub async fn see_all<C: ConnectionTrait>(connection: &C) -> Result<(), database:
     Ok(())
 }
 
+/// How often SQLite's schema has changed; none on PostgreSQL, whose batches need not know.
+///
+/// # Errors
+///
+/// [`database::Error`].
+pub async fn schema_version<C: ConnectionTrait>(connection: &C) -> Result<Option<i64>, database::Error> {
+    if connection.get_database_backend() == DbBackend::Postgres {
+        return Ok(None);
+    }
+    let row = one(connection, "PRAGMA schema_version", []).await?;
+    Ok(Some(row.try_get_by("schema_version")?))
+}
+
 /// Makes every table of the plan safe from a change of its keys until the transaction ends. SQLite
 /// lets nobody else write anyway.
 ///

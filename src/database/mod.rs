@@ -31,6 +31,11 @@ const CONNECTIONS: u32 = 16;
 /// Whether committing copies SQLite's log, once it has so many pages, into the database: a property of the
 /// connection, set anew by each transaction.
 const CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 1000";
+/// Memory for pages of a connection that erases, in negative KiB: a batch changes thousands of pages, and what finds
+/// no room is written to the log more than once.
+const ERASING_CACHE: &str = "-16384";
+/// A connection that erases and has not for so long is closed, and its memory is free.
+const ERASING_IDLE: Duration = Duration::from_secs(10);
 /// What is erased is overwritten, not only unlinked.
 const ERASING: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = ON";
 
@@ -65,6 +70,9 @@ const CITUS_OPTIONS: [(&str, &str); 4] = [
 pub struct Database {
     /// For statements that need no transaction.
     pub connection: DatabaseConnection,
+    /// One connection to SQLite that looks for no rows that refer to those it deletes. None elsewhere, and where
+    /// each connection would see a database of its own.
+    unreferred: Option<DatabaseConnection>,
     is_distributed: bool,
 }
 
@@ -87,18 +95,20 @@ impl Database {
         let is_distributed = is_postgres && reach_postgres(url).await?;
         let mut options = ConnectOptions::new(url);
         options.sqlx_logging(false).connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
+        let mut unreferred = None;
         if url.starts_with("sqlite:") {
-            let in_memory = url.contains(":memory:") || url.contains("mode=memory");
             // Each connection to an in-memory database would see a database of its own.
+            let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+            if !in_memory {
+                let mut options = options.clone();
+                options.max_connections(1).connect_lazy(true).idle_timeout(ERASING_IDLE);
+                options.map_sqlx_sqlite_opts(|options| {
+                    sqlite(options).foreign_keys(false).pragma("cache_size", ERASING_CACHE)
+                });
+                unreferred = Some(sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?);
+            }
             options.max_connections(if in_memory { 1 } else { CONNECTIONS });
-            options.map_sqlx_sqlite_opts(|sqlite| {
-                // Not the journal's mode: it is kept in the file, which may be somebody else's.
-                sqlite
-                    .foreign_keys(true)
-                    .synchronous(SqliteSynchronous::Normal)
-                    .busy_timeout(PATIENCE)
-                    .pragma("mmap_size", SQLITE_MAPPED)
-            });
+            options.map_sqlx_sqlite_opts(sqlite);
         } else if is_postgres {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
             options.test_before_acquire_if_idle_for(IDLE);
@@ -108,7 +118,7 @@ impl Database {
             return Err(Error::Address);
         }
         let connection = sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?;
-        Ok(Self { connection, is_distributed })
+        Ok(Self { connection, unreferred, is_distributed })
     }
 
     /// As [`Self::open`], for commands that must not make a SQLite file where there is none.
@@ -148,12 +158,7 @@ impl Database {
     ///
     /// When no connection is free in time, or SQLite's writer is busy for too long.
     pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        let transaction = self
-            .begin_with(TransactionOptions {
-                sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-                ..TransactionOptions::default()
-            })
-            .await?;
+        let transaction = begin_on(&self.connection, writing()).await?;
         if self.backend() == DbBackend::Sqlite {
             transaction.execute_unprepared(CHECKPOINTS).await?;
         }
@@ -171,6 +176,20 @@ impl Database {
         if self.backend() == DbBackend::Sqlite {
             transaction.execute_unprepared(ERASING).await?;
         }
+        Ok(transaction)
+    }
+
+    /// As [`Self::begin_without_checkpoint`], for deleting rows to which no others can refer: on SQLite, foreign keys
+    /// are not followed, which takes as long there as deleting does, for each key opens a table of its own for every
+    /// row.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::begin`].
+    pub async fn begin_unreferred(&self) -> Result<DatabaseTransaction, Error> {
+        let Some(connection) = &self.unreferred else { return self.begin_without_checkpoint().await };
+        let transaction = begin_on(connection, writing()).await?;
+        transaction.execute_unprepared(ERASING).await?;
         Ok(transaction)
     }
 
@@ -192,24 +211,45 @@ impl Database {
     ///
     /// When no connection is free in time.
     pub async fn snapshot(&self) -> Result<DatabaseTransaction, Error> {
-        self.begin_with(match self.backend() {
+        let options = match self.backend() {
             DbBackend::Sqlite => TransactionOptions::default(),
             _ => TransactionOptions {
                 isolation_level: Some(IsolationLevel::RepeatableRead),
                 access_mode: Some(AccessMode::ReadOnly),
                 ..TransactionOptions::default()
             },
-        })
-        .await
+        };
+        begin_on(&self.connection, options).await
     }
+}
 
-    /// In a task of its own: who stops waiting half-way through would leave a connection in the pool that is
-    /// in a transaction and does not know it.
-    async fn begin_with(&self, options: TransactionOptions) -> Result<DatabaseTransaction, Error> {
-        let connection = self.connection.clone();
-        let begun = tokio::spawn(async move { connection.begin_with_options(options).await }).await;
-        Ok(begun.map_err(|error| Error::Unavailable(error.to_string()))??)
+/// Settings of every connection to SQLite. Not the journal's mode: it is kept in the file, which may be somebody
+/// else's.
+fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(PATIENCE)
+        .pragma("mmap_size", SQLITE_MAPPED)
+}
+
+/// Of a transaction that may write.
+fn writing() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
     }
+}
+
+/// In a task of its own: who stops waiting half-way through would leave a connection in the pool that is in a
+/// transaction and does not know it.
+async fn begin_on(
+    connection: &DatabaseConnection,
+    options: TransactionOptions,
+) -> Result<DatabaseTransaction, Error> {
+    let connection = connection.clone();
+    let begun = tokio::spawn(async move { connection.begin_with_options(options).await }).await;
+    Ok(begun.map_err(|error| Error::Unavailable(error.to_string()))??)
 }
 
 /// Connects once, without a pool, which would try for as long as it may and then tell only that. Returns

@@ -25,7 +25,7 @@ use super::{
     rows,
 };
 use crate::{
-    cascade::{self, Plan},
+    cascade::{self, Plan, Step},
     database::{self, Lease},
     faults,
 };
@@ -88,6 +88,8 @@ pub(super) struct Erasure<'a> {
     pub(super) deletion: Deletion,
     pub(super) traffic: &'a Traffic,
     pub(super) size: Size,
+    /// How often the schema had changed when the plan was made from it; see [`cascade::schema_version`].
+    schema_version: Option<i64>,
     /// Whether the record still shows an obstacle.
     pub(super) is_hindered: AtomicBool,
     /// Whether the record still counts attempts that failed.
@@ -113,6 +115,7 @@ impl<'a> Erasure<'a> {
             deletion,
             traffic,
             size: Size::new(&tools.limits),
+            schema_version: None,
             is_hindered,
             has_failed,
             reopened: AtomicU32::new(0),
@@ -268,6 +271,7 @@ impl<'a> Erasure<'a> {
                     break;
                 }
             }
+            rows::checkpoint(self).await;
             told.send_replace(outcome);
             Ok(outcome)
         };
@@ -281,6 +285,7 @@ impl<'a> Erasure<'a> {
         let snapshot = self.tools.database.snapshot().await?;
         cascade::see_all(&snapshot).await?;
         let plan = self.entry.whole_plan(&snapshot, tenant).await?;
+        self.schema_version = cascade::schema_version(&snapshot).await?;
         let digest = plan.digest();
         let is_known = digest == self.deletion.plan_digest && journal::has_tables(&snapshot, id).await?;
         if is_known {
@@ -308,7 +313,23 @@ impl<'a> Erasure<'a> {
 
     /// A short transaction of this deletion.
     pub(super) async fn begin(&self) -> Result<DatabaseTransaction, Obstacle> {
-        let transaction = self.tools.database.begin_without_checkpoint().await?;
+        self.settled(self.tools.database.begin_without_checkpoint().await?).await
+    }
+
+    /// One that erases rows of a step of the plan. Foreign keys are passed by only where the plan knows all of them:
+    /// who has made a table meanwhile may refer to the rows from there.
+    pub(super) async fn begin_batch(&self, step: &Step) -> Result<DatabaseTransaction, Obstacle> {
+        if step.is_unreferred() {
+            let transaction = self.settled(self.tools.database.begin_unreferred().await?).await?;
+            if cascade::schema_version(&transaction).await? == self.schema_version {
+                return Ok(transaction);
+            }
+            transaction.rollback().await?;
+        }
+        self.begin().await
+    }
+
+    async fn settled(&self, transaction: DatabaseTransaction) -> Result<DatabaseTransaction, Obstacle> {
         if self.tools.database.backend() == DbBackend::Postgres {
             transaction.execute_unprepared(&format!("{BATCH}; {IN_ORDER}")).await?;
         }

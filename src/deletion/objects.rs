@@ -35,8 +35,8 @@ pub(super) fn prefix(tenant: Uuid) -> String {
     format!("tenants/{tenant}/")
 }
 
-/// Lets a deletion go on only with the object storage that it was begun with, or, when it begins, that the newest
-/// one before it was done with: another one has none of its objects, and finding none there would prove nothing.
+/// Lets a deletion go on only with the object storage that it was begun with, or, when it begins, that was worked
+/// with last: another one has none of its objects, and finding none there would prove nothing.
 pub(super) async fn settle_storage(erasure: &Erasure<'_>) -> Result<(), Obstacle> {
     let (own, known) = (erasure.tools.storage.address(), erasure.deletion.storage.as_deref());
     if known == Some(own) {
@@ -45,7 +45,7 @@ pub(super) async fn settle_storage(erasure: &Erasure<'_>) -> Result<(), Obstacle
     let transaction = erasure.begin().await?;
     let before = match known {
         Some(known) => Some(known.to_owned()),
-        None => newest_storage(&transaction).await?,
+        None => last_storage(&transaction).await?,
     };
     if let Some(before) = before.filter(|before| !before.is_empty() && before != own) {
         tracing::warn!(deletion = %erasure.id(), own, before, "deletions were done with another object storage");
@@ -62,9 +62,10 @@ pub(super) async fn settle_storage(erasure: &Erasure<'_>) -> Result<(), Obstacle
     Ok(())
 }
 
-async fn newest_storage<C: ConnectionTrait>(connection: &C) -> Result<Option<String>, database::Error> {
-    let text = "SELECT storage_address FROM tenant_deletions WHERE storage_address <> '' \
-                ORDER BY requested_at DESC, id DESC LIMIT 1";
+async fn last_storage<C: ConnectionTrait>(connection: &C) -> Result<Option<String>, database::Error> {
+    let text = "SELECT storage_address FROM tenant_deletions \
+                WHERE storage_address <> '' AND started_at IS NOT NULL \
+                ORDER BY coalesce(finished_at, started_at) DESC, id DESC LIMIT 1";
     let statement = Sql::new(connection.get_database_backend()).statement(text);
     let row = connection.query_one_raw(statement).await?;
     Ok(row.map(|row| row.try_get_by("storage_address")).transpose()?)

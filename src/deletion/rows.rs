@@ -89,8 +89,8 @@ async fn lane_of(
                 let (table, micros) = (&plan.steps[step].table, time.as_micros());
                 tracing::debug!(deletion = %erasure.id(), %table, rows, micros, "a batch was committed");
                 tries = 0;
-                if let Err(error) = erasure.tools.database.checkpoint().await {
-                    tracing::debug!(%error, "the log was not copied; the next batch tries again");
+                if erasure.traffic.is_checkpoint_due() {
+                    checkpoint(erasure).await;
                 }
                 let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
                 range = rest;
@@ -111,6 +111,13 @@ async fn lane_of(
     }
 }
 
+/// Copies what batches have written to SQLite's log, so that nobody else's commit has to.
+pub(super) async fn checkpoint(erasure: &Erasure<'_>) {
+    if let Err(error) = erasure.tools.database.checkpoint().await {
+        tracing::debug!(%error, "the log was not copied; the next time more is");
+    }
+}
+
 async fn batch(
     erasure: &Erasure<'_>,
     plan: &Plan,
@@ -120,7 +127,7 @@ async fn batch(
     rows: u64,
 ) -> Result<Batch, Obstacle> {
     let (tenant, id) = (erasure.deletion.tenant, erasure.deletion.id);
-    let transaction = erasure.begin().await?;
+    let transaction = erasure.begin_batch(&plan.steps[step]).await?;
     faults::point("batch.begun");
     let batch = cascade::erase_batch(&transaction, plan, step, tenant, range, rows, id).await?;
     faults::point("batch.erased");

@@ -57,6 +57,36 @@ async fn a_table_that_appears_and_restricts_is_erased_too() {
     .await;
 }
 
+/// Rows below one that is erased would be nobody's, and would never be found again.
+#[tokio::test]
+async fn a_table_that_appears_below_one_that_is_being_erased_leaves_nothing_behind() {
+    on_both(async |app| {
+        let kind = kind(&app);
+        app.sql(
+            &format!(
+                "CREATE TABLE gadgets (id {kind} PRIMARY KEY, tenant_id {kind} NOT NULL REFERENCES tenants (id))"
+            ),
+            [],
+        )
+        .await;
+        let index = "CREATE INDEX gadgets_tenant_idx ON gadgets (tenant_id)";
+        app.sql(index, []).await;
+        let (victim, gateway) = standing_at(&app, 100, "plan.adopted", async |victim: &Victim| {
+            for _ in 0..30 {
+                app.sql("INSERT INTO gadgets VALUES ($1, $2)", [id().into(), victim.id.into()]).await;
+            }
+        })
+        .await;
+        app.sql(&format!("CREATE TABLE notes (gadget {kind} NOT NULL REFERENCES gadgets (id))"), []).await;
+        app.sql("INSERT INTO notes SELECT id FROM gadgets WHERE tenant_id = $1", [victim.id.into()]).await;
+        gateway.signal("-CONT");
+        let erased = [("gadgets".to_owned(), 30), ("notes".to_owned(), 30)];
+        victim.is_gone_with(&app, &BTreeMap::from(erased)).await;
+        assert_eq!(app.number("SELECT count(*) FROM notes", []).await, 0);
+    })
+    .await;
+}
+
 /// Its rows are gone with it, and the certificate does not tell of them.
 #[tokio::test]
 async fn a_table_that_is_dropped_meanwhile_is_no_obstacle() {
