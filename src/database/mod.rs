@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
-    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sqlx::{
         self, Connection, Executor, PgConnection,
         sqlite::{SqliteConnectOptions, SqliteSynchronous},
@@ -105,7 +105,8 @@ impl Database {
                 options.map_sqlx_sqlite_opts(|options| {
                     sqlite(options).foreign_keys(false).pragma("cache_size", ERASING_CACHE)
                 });
-                unreferred = Some(sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?);
+                unreferred =
+                    Some(sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?);
             }
             options.max_connections(if in_memory { 1 } else { CONNECTIONS });
             options.map_sqlx_sqlite_opts(sqlite);
@@ -193,16 +194,20 @@ impl Database {
         Ok(transaction)
     }
 
-    /// Copies SQLite's log into the database as far as readers allow; nobody waits for it.
+    /// Copies SQLite's log into the database as far as readers allow; nobody waits for it. Returns how many pages
+    /// the log has; 0 where there is none.
     ///
     /// # Errors
     ///
     /// [`Error`]; the next one copies more.
-    pub async fn checkpoint(&self) -> Result<(), Error> {
-        if self.backend() == DbBackend::Sqlite {
-            self.connection.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await?;
+    pub async fn checkpoint(&self) -> Result<i64, Error> {
+        if self.backend() != DbBackend::Sqlite {
+            return Ok(0);
         }
-        Ok(())
+        let checkpoint = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(PASSIVE)");
+        let row = self.connection.query_one_raw(checkpoint).await?;
+        // -1 where the journal is another.
+        Ok(row.map(|row| row.try_get_by::<i64, _>("log")).transpose()?.unwrap_or_default().max(0))
     }
 
     /// A transaction in which every statement reads the same snapshot.

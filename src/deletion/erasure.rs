@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use super::{
     Deletion, Refusal, Status, Tools, closing, deletions,
     entry::{self, Entry, Patience, Strictness},
     journal::{self, Change},
-    objects,
+    log, objects,
     obstacle::Obstacle,
     pace::{Size, Traffic},
     rows,
@@ -271,11 +271,14 @@ impl<'a> Erasure<'a> {
                     break;
                 }
             }
-            rows::checkpoint(self).await;
             told.send_replace(outcome);
             Ok(outcome)
         };
-        let (rows, ()) = try_join(erasing, objects::remove(self, hears)).await?;
+        let log = async {
+            log::keep_short(self, hears.clone()).await;
+            Ok(())
+        };
+        let (rows, (), ()) = try_join3(erasing, objects::remove(self, hears.clone()), log).await?;
         Ok(rows)
     }
 

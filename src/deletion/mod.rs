@@ -8,6 +8,7 @@ mod deletions;
 mod entry;
 mod erasure;
 mod journal;
+mod log;
 mod objects;
 mod obstacle;
 mod pace;

@@ -29,9 +29,6 @@ const WORTH_A_TRANSACTION: f64 = 0.005;
 /// On SQLite, which has one writer, a batch is followed by a rest of one part in so many of its time: who waits to
 /// write looks from time to time whether he may.
 const PART_OF_ONE_WRITER: u32 = 6;
-/// SQLite's log is copied into the database so often while rows are erased. Pages that several batches have changed
-/// are copied once; but who else commits meanwhile may have to copy what is there.
-const CHECKPOINTS: Duration = Duration::from_millis(200);
 /// A batch that took so many times as long a row as the fastest did says that the database is busy.
 const RISE: f64 = 3.0;
 /// More transactions a second than these are others at work; a gateway that has nothing to do makes fewer than 20.
@@ -147,7 +144,6 @@ pub(super) struct Traffic {
     places: Semaphore,
     committed: AtomicU64,
     seen: Mutex<Seen>,
-    checkpointed: Mutex<Instant>,
 }
 
 #[derive(Debug)]
@@ -182,18 +178,7 @@ impl Traffic {
             places: Semaphore::new(lanes),
             committed: AtomicU64::new(0),
             seen: Mutex::new(seen),
-            checkpointed: Mutex::new(Instant::now()),
         }
-    }
-
-    /// Whether it is time to copy SQLite's log; said once, to one batch.
-    pub(super) fn is_checkpoint_due(&self) -> bool {
-        let mut last = self.checkpointed.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = last.elapsed() >= CHECKPOINTS;
-        if is_due {
-            *last = Instant::now();
-        }
-        is_due
     }
 
     /// How many batches may run side by side.

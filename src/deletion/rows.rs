@@ -89,9 +89,6 @@ async fn lane_of(
                 let (table, micros) = (&plan.steps[step].table, time.as_micros());
                 tracing::debug!(deletion = %erasure.id(), %table, rows, micros, "a batch was committed");
                 tries = 0;
-                if erasure.traffic.is_checkpoint_due() {
-                    checkpoint(erasure).await;
-                }
                 let Some(rest) = batch.rest else { return Ok(Rows::Gone) };
                 range = rest;
                 let company = erasure.traffic.company();
@@ -108,13 +105,6 @@ async fn lane_of(
             }
             Err(obstacle) => return Err(obstacle),
         }
-    }
-}
-
-/// Copies what batches have written to SQLite's log, so that nobody else's commit has to.
-pub(super) async fn checkpoint(erasure: &Erasure<'_>) {
-    if let Err(error) = erasure.tools.database.checkpoint().await {
-        tracing::debug!(%error, "the log was not copied; the next time more is");
     }
 }
 
