@@ -34,6 +34,8 @@ const CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 1000";
 /// Memory for pages of a connection that erases, in negative KiB: a batch changes thousands of pages, and what finds
 /// no room is written to the log more than once.
 const ERASING_CACHE: &str = "-16384";
+/// Where it keeps pages as they were before a statement, which deletes as a whole or not at all: not in a file.
+const ERASING_JOURNAL: &str = "MEMORY";
 /// A connection that erases and has not for so long is closed, and its memory is free.
 const ERASING_IDLE: Duration = Duration::from_secs(10);
 /// What is erased is overwritten, not only unlinked.
@@ -103,7 +105,8 @@ impl Database {
                 let mut options = options.clone();
                 options.max_connections(1).connect_lazy(true).idle_timeout(ERASING_IDLE);
                 options.map_sqlx_sqlite_opts(|options| {
-                    sqlite(options).foreign_keys(false).pragma("cache_size", ERASING_CACHE)
+                    let options = sqlite(options).foreign_keys(false).pragma("cache_size", ERASING_CACHE);
+                    options.pragma("temp_store", ERASING_JOURNAL)
                 });
                 unreferred =
                     Some(sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?);
