@@ -60,9 +60,9 @@ impl Tree {
 
     /// Removes files, and of links the link.
     pub(super) fn remove(&self, keys: Vec<String>) -> Removal {
-        let mut removal = Removal::default();
+        let (mut removal, mut absent) = (Removal::default(), BTreeSet::new());
         for key in keys {
-            match self.remove_one(&key, &removal.directories) {
+            match self.remove_one(&key, &removal.directories, &mut absent) {
                 Ok(Some(directory)) => {
                     removal.directories.insert(directory);
                 }
@@ -73,11 +73,21 @@ impl Tree {
         removal
     }
 
-    /// The directory in which the file is no more, if that is there. `safe` are known to lie inside.
-    fn remove_one(&self, key: &str, safe: &BTreeSet<PathBuf>) -> Result<Option<PathBuf>, Error> {
+    /// The directory in which the file is no more, if that is there. `safe` are known to lie inside, `absent` not to
+    /// be there.
+    fn remove_one(
+        &self,
+        key: &str,
+        safe: &BTreeSet<PathBuf>,
+        absent: &mut BTreeSet<PathBuf>,
+    ) -> Result<Option<PathBuf>, Error> {
         let path = self.path(key)?;
         let directory = path.parent().unwrap_or(&self.root);
+        if absent.contains(directory) {
+            return Ok(None);
+        }
         if !safe.contains(directory) && !self.holds(directory, key)? {
+            absent.insert(directory.to_owned());
             return Ok(None);
         }
         match fs::remove_file(&path) {
