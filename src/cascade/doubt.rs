@@ -68,7 +68,7 @@ pub(super) fn all(ways: &Ways, claims: &Ways, unkept: &[&ForeignKey]) -> Vec<Dou
 }
 
 /// Whether the key holds the tenant's column on both sides, so that both rows are of one tenant.
-fn carries_tenant(key: &ForeignKey, ways: &Ways) -> bool {
+pub(super) fn carries_tenant(key: &ForeignKey, ways: &Ways) -> bool {
     let is_tenant = |table, name: &String| {
         let ways: &[Way] = ways.get(table).map(Vec::as_slice).unwrap_or_default();
         ways.iter().any(|way| matches!(way, Way::Column(column, _) if column == name))

@@ -43,7 +43,7 @@ pub(super) fn plan(catalogue: &Catalogue, settings: &Settings) -> Plan {
     breaks.dedup_by(|a, b| a.table == b.table && a.kind == b.kind);
     let erasing = order.tables.iter().rev().map(|name| step(catalogue, &ways, &order, name));
     let mut steps: Vec<Step> = breaks.into_iter().chain(erasing).collect();
-    late::find(catalogue, &order, &mut steps);
+    late::find(catalogue, &order, &ways, &mut steps);
     let work = work::order(catalogue, &order, &steps).unwrap_or_else(|| (0..steps.len() - 1).collect());
     let unkept = keys.iter().filter(|key| {
         members.contains(&key.child)

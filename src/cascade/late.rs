@@ -10,9 +10,10 @@ use super::{
     Plan, Step, TableName,
     catalogue::{Catalogue, ForeignKey},
     circle::Order,
+    doubt::carries_tenant,
     gone::{self, Gone},
     stretch::{Only, Stretch, sql_of},
-    way::{Hop, Route},
+    way::{Hop, Route, Ways},
 };
 use crate::database;
 
@@ -31,13 +32,18 @@ pub(super) struct Late {
 
 /// Finds, for each step, the tables that late rows can come into, the lowest first; and whether nothing at all can
 /// refer to its rows when its turn comes.
-pub(super) fn find(catalogue: &Catalogue, order: &Order, steps: &mut [Step]) {
+pub(super) fn find(catalogue: &Catalogue, order: &Order, ways: &Ways, steps: &mut [Step]) {
     for step in steps.iter_mut() {
+        // Somebody else's trigger deletes whatever it likes, and relies on keys for the rest.
+        let runs_others = catalogue.table(&step.table).is_none_or(|table| table.runs_others);
         let mut keys = catalogue.keys.iter().filter(|key| key.parent == step.table && !key.is_implied);
-        step.is_unreferred = keys.all(|key| {
-            let is_fenced = catalogue.table(&key.child).is_some_and(|table| table.is_fenced);
-            is_fenced && key.child != key.parent && order.kept.iter().any(|kept| kept.is(key))
-        });
+        step.is_unreferred = !runs_others
+            && keys.all(|key| {
+                // A fence keeps out rows of the tenant: only by a key that carries it, these are all that can refer.
+                let is_fenced = catalogue.table(&key.child).is_some_and(|table| table.is_fenced);
+                let is_kept = key.child != key.parent && order.kept.iter().any(|kept| kept.is(key));
+                is_fenced && is_kept && carries_tenant(key, ways)
+            });
     }
     let below_root = steps.iter_mut().filter(|step| step.erases() && !step.table.is_root());
     for step in below_root.filter(|step| step.together.is_empty()) {

@@ -72,8 +72,8 @@ const CITUS_OPTIONS: [(&str, &str); 4] = [
 pub struct Database {
     /// For statements that need no transaction.
     pub connection: DatabaseConnection,
-    /// One connection to SQLite that looks for no rows that refer to those it deletes. None elsewhere, and where
-    /// each connection would see a database of its own.
+    /// Connections to SQLite that look for no rows that refer to those they delete, one for batches and one that copies
+    /// the log meanwhile. None elsewhere, and where each connection would see a database of its own.
     unreferred: Option<DatabaseConnection>,
     is_distributed: bool,
 }
@@ -103,7 +103,7 @@ impl Database {
             let in_memory = url.contains(":memory:") || url.contains("mode=memory");
             if !in_memory {
                 let mut options = options.clone();
-                options.max_connections(1).connect_lazy(true).idle_timeout(ERASING_IDLE);
+                options.max_connections(2).connect_lazy(true).idle_timeout(ERASING_IDLE);
                 options.map_sqlx_sqlite_opts(|options| {
                     let options = sqlite(options).foreign_keys(false).pragma("cache_size", ERASING_CACHE);
                     options.pragma("temp_store", ERASING_JOURNAL)
@@ -208,8 +208,10 @@ impl Database {
             return Ok(0);
         }
         let checkpoint = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(PASSIVE)");
-        let row = self.connection.query_one_raw(checkpoint).await?;
-        // -1 where the journal is another.
+        // Not one that others wait for.
+        let connection = self.unreferred.as_ref().unwrap_or(&self.connection);
+        let row = connection.query_one_raw(checkpoint).await?;
+        // -1 where the journal is another, or somebody else is copying it.
         Ok(row.map(|row| row.try_get_by::<i64, _>("log")).transpose()?.unwrap_or_default().max(0))
     }
 

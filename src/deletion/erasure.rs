@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
@@ -274,11 +274,11 @@ impl<'a> Erasure<'a> {
             told.send_replace(outcome);
             Ok(outcome)
         };
-        let log = async {
-            log::keep_short(self, hears.clone()).await;
-            Ok(())
+        let (rows, ()) = tokio::select! {
+            outcome = try_join(erasing, objects::remove(self, hears)) => outcome?,
+            never = log::keep_short(self) => match never {},
         };
-        let (rows, (), ()) = try_join3(erasing, objects::remove(self, hears.clone()), log).await?;
+        log::finish(self).await;
         Ok(rows)
     }
 

@@ -1,12 +1,12 @@
 //! SQLite's log while rows are erased: it is copied into the database beside the batches, not inside their commits,
 //! and begins anew between two of them.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use sea_orm::DbBackend;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
-use super::erasure::{Erasure, Rows};
+use super::erasure::Erasure;
 use crate::database;
 
 /// Between two copies. A page that several batches have changed meanwhile is copied once.
@@ -15,24 +15,31 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// anew.
 const LONG: i64 = 32_768;
 
-/// Keeps the log short until there are no rows to erase.
-pub(super) async fn keep_short(erasure: &Erasure<'_>, mut rows: watch::Receiver<Rows>) {
+/// Keeps the log short for as long as it is polled.
+pub(super) async fn keep_short(erasure: &Erasure<'_>) -> Infallible {
     if erasure.tools.database.backend() != DbBackend::Sqlite {
-        return;
+        return std::future::pending().await;
     }
     loop {
-        let state = *rows.borrow_and_update();
         let copied = match copy(erasure).await {
-            Ok(pages) if pages > LONG && state == Rows::Going => begin_anew(erasure).await,
+            Ok(pages) if pages > LONG => begin_anew(erasure).await,
             outcome => outcome.map(drop),
         };
-        if let Err(error) = copied {
-            tracing::debug!(deletion = %erasure.id(), %error, "the log was not copied; the next time more is");
-        }
-        if state != Rows::Going {
-            return;
-        }
-        let _ = tokio::time::timeout(PAUSE, rows.changed()).await;
+        tell(erasure, copied);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Copies what is left, so that nobody else's commit has to.
+pub(super) async fn finish(erasure: &Erasure<'_>) {
+    if erasure.tools.database.backend() == DbBackend::Sqlite {
+        tell(erasure, copy(erasure).await.map(drop));
+    }
+}
+
+fn tell(erasure: &Erasure<'_>, copied: Result<(), database::Error>) {
+    if let Err(error) = copied {
+        tracing::debug!(deletion = %erasure.id(), %error, "the log was not copied; the next time more is");
     }
 }
 

@@ -77,6 +77,7 @@ pub(super) enum RowName {
 
 /// A table and what matters of it here.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own in the catalogue")]
 pub(super) struct Table {
     pub(super) name: TableName,
     pub(super) columns: Vec<Column>,
@@ -85,6 +86,8 @@ pub(super) struct Table {
     pub(super) rows: RowName,
     /// Whether inserts for a tenant that is being erased are refused.
     pub(super) is_fenced: bool,
+    /// Whether it has triggers that the gateway does not know. Not looked for on PostgreSQL.
+    pub(super) runs_others: bool,
     /// What the gateway needs to erase from it and is not granted, each as `GRANT` names it and where.
     pub(super) missing: Vec<String>,
     /// Whether the gateway may read it.

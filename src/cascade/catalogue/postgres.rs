@@ -130,6 +130,7 @@ pub(super) async fn read<C: ConnectionTrait>(connection: &C) -> Result<Catalogue
             indexes: Vec::new(),
             rows: if row.try_get_by("is_partitioned")? { RowName::PlaceInPartition } else { RowName::Place },
             is_fenced: row.try_get_by("is_fenced")?,
+            runs_others: false,
             missing,
             readable: reachable && granted.iter().any(|word| word == "SELECT"),
             filtered: row.try_get_by("filtered")?,

@@ -10,7 +10,11 @@ use crate::database;
 const COLUMNS: &str = "
 SELECT m.name AS name, x.name AS \"column\", x.type AS kind, x.\"notnull\" = 0 AS is_nullable, x.hidden = 0 AS is_stored,
     x.pk AS pk, l.wr AS is_without_rowid,
-    EXISTS (SELECT 1 FROM sqlite_schema g WHERE g.type = 'trigger' AND g.name = 'tenant_fence_' || m.name) AS is_fenced
+    EXISTS (SELECT 1 FROM sqlite_schema g WHERE g.type = 'trigger' AND g.tbl_name = m.name COLLATE NOCASE
+        AND g.name = 'tenant_fence_' || m.name) AS is_fenced,
+    EXISTS (SELECT 1 FROM sqlite_schema g WHERE g.type = 'trigger' AND g.tbl_name = m.name COLLATE NOCASE
+        AND g.name <> 'tenant_fence_' || m.name
+        AND g.name NOT IN ('usage_count_inserted', 'usage_count_updated', 'usage_count_deleted')) AS runs_others
 FROM sqlite_schema m JOIN pragma_table_list(m.name) l ON l.schema = 'main' JOIN pragma_table_xinfo(m.name) x
 WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY m.name, x.cid";
 
@@ -52,6 +56,7 @@ async fn read_tables<C: ConnectionTrait>(
                 indexes: Vec::new(),
                 rows: RowName::Columns(Vec::new()),
                 is_fenced: row.try_get_by("is_fenced")?,
+                runs_others: row.try_get_by("runs_others")?,
                 missing: Vec::new(),
                 readable: true,
                 filtered: false,

@@ -5,6 +5,7 @@ mod clocks;
 mod crowd;
 mod cuts;
 mod fence;
+mod foreign_keys;
 mod leases;
 mod pauses;
 mod points;
