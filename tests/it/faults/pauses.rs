@@ -6,7 +6,7 @@ use sea_orm::DbBackend;
 
 use super::{
     process::{Gateway, leases_run_out},
-    standing::{can_write, standing_at},
+    standing::{are_records_free, can_write, standing_at},
     victim::{Bystander, Victim, deletion_of, rows_of},
 };
 use crate::support::{Backend, TestApp, on, on_both};
@@ -21,7 +21,7 @@ async fn a_gateway_that_was_overtaken_between_batches_erases_nothing_more() {
         let other = loop {
             let other = Gateway::start(&app, Some("batch.committed=stop"));
             other.stands_still().await;
-            if can_write(&app).await {
+            if can_write(&app).await && are_records_free(&app).await {
                 break other;
             }
             drop(other);

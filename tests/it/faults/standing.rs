@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait, DbBackend};
+
 use super::{
     process::{Gateway, leases_run_out},
     victim::Victim,
@@ -40,4 +42,15 @@ pub async fn can_write(app: &TestApp) -> bool {
         Ok(Ok(transaction)) => transaction.rollback().await.is_ok(),
         _ => false,
     }
+}
+
+/// Whether nobody stands still with a deletion's record locked: another task of a gateway may have been at it.
+pub async fn are_records_free(app: &TestApp) -> bool {
+    if app.backend() == DbBackend::Sqlite {
+        return true;
+    }
+    let transaction = app.database.begin().await.expect("a transaction");
+    let locked = transaction.execute_unprepared("SELECT 1 FROM tenant_deletions FOR UPDATE NOWAIT").await;
+    transaction.rollback().await.expect("a rollback");
+    locked.is_ok()
 }
