@@ -1,6 +1,6 @@
 //! Object storage that fails, is slow, does a part, breaks off, or says that nothing is there.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::{
     worker::start_worker,
 };
 use crate::deletion::resume;
-use crate::support::{Bucket, FaultProxy, S3, TestApp, on_both};
+use crate::support::{Bucket, FaultProxy, Rows, S3, TenantRow, TestApp, on_both};
 
 /// Behind a proxy: the gateway's way to storage is `app.storage`, the platform's is the bucket.
 async fn behind_a_proxy(app: &mut TestApp) -> Option<(FaultProxy, Bucket)> {
@@ -166,6 +166,31 @@ async fn certificates_wait_for_storage_and_deletions_do_not() {
             }
         }
         drop(gateway);
+    })
+    .await;
+}
+
+/// An object that a row names outside the tenant's prefix, and what an upload of it has left behind there.
+#[tokio::test]
+async fn unfinished_uploads_of_an_object_elsewhere_go_too() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        app.platform(tenant).await;
+        let files = ["shared/greeting.ogg", "shared/greeting.ogg#7", "shared/greetings.ogg#7"];
+        let at = |file: &str| app.objects.path().join(file);
+        fs::create_dir_all(at("shared")).expect("a directory");
+        for file in files {
+            fs::write(at(file), "sound").expect("a file");
+        }
+        let named = "UPDATE knowledge_files SET storage_key = $2 WHERE tenant_id = $1";
+        assert!(app.sql(named, [tenant.into(), files[0].into()]).await > 0);
+        ask(&app, tenant, json!({})).await;
+        app.erase();
+        until_status(&app, tenant, "DELETED").await;
+        let left: Vec<_> = files.into_iter().filter(|file| at(file).exists()).collect();
+        assert_eq!(left, ["shared/greetings.ogg#7"], "somebody else's");
+        let told = app.number("SELECT uploads_erased FROM tenant_deletions", []).await;
+        assert_eq!(told, 1);
     })
     .await;
 }
