@@ -204,18 +204,18 @@ pub async fn deltas(bench: &Bench, table: &mut Table) {
     let request = requests(bench, std::iter::once(FIRST));
     let reader = Server::gateway(&bench.url, &["--no-migrate", "--no-workers"]);
     let latency = load::run(reader.port, 1, Duration::from_secs(3), &request).await.quantile(0.5);
-    let mut counting = Vec::new();
-    let count = format!("SELECT count(score_count) FROM usage_deltas WHERE tenant_id = {tenant}");
+    let mut reading = Vec::new();
+    let read = format!("SELECT count(score_count) FROM usage_deltas WHERE tenant_id = {tenant}");
     for _ in 0..21 {
         let begun = Instant::now();
-        assert_eq!(number(&bench.database, &count).await, 100_000);
-        counting.push(ms(begun.elapsed()));
+        assert_eq!(number(&bench.database, &read).await, 100_000);
+        reading.push(ms(begun.elapsed()));
     }
     table.at_most(
         "100,000 differences not folded, median latency, ms",
         &format!(
             "{waiting} differences; to read them, without adding up, takes {:.2} ms",
-            median(&mut counting)
+            median(&mut reading)
         ),
         ms(latency),
         20.0,

@@ -10,7 +10,7 @@ use super::{
     standing::standing_at,
     victim::{Victim, ask, until_status},
 };
-use crate::support::{Rows, TenantRow, TestApp, id, on_both};
+use crate::support::{Backend, Rows, TenantRow, TestApp, id, on, on_both};
 
 async fn broken_keys(app: &TestApp) -> usize {
     if app.backend() == DbBackend::Postgres {
@@ -55,10 +55,7 @@ async fn what_another_tenant_comes_to_refer_to_is_let_go_of() {
 /// Who deletes from a table in a trigger relies on its keys for the rest.
 #[tokio::test]
 async fn what_a_trigger_deletes_takes_along_what_hangs_below() {
-    on_both(async |app| {
-        if app.backend() == DbBackend::Postgres {
-            return;
-        }
+    on(Backend::Sqlite, async |app| {
         for sql in [
             "CREATE TABLE media (id blob PRIMARY KEY)",
             "CREATE TABLE chunks (media blob NOT NULL REFERENCES media (id) ON DELETE CASCADE)",
@@ -85,10 +82,7 @@ async fn what_a_trigger_deletes_takes_along_what_hangs_below() {
 /// However many connections are asked for.
 #[tokio::test]
 async fn every_other_connection_follows_foreign_keys() {
-    on_both(async |app| {
-        if app.backend() == DbBackend::Postgres {
-            return;
-        }
+    on(Backend::Sqlite, async |app| {
         let erased = app.tenant(TenantRow::default()).await;
         app.platform(erased).await;
         app.erase();
