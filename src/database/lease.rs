@@ -58,6 +58,29 @@ impl Lease {
         Ok(token.map(|token| Self { name: name.to_owned(), token }))
     }
 
+    /// The lease, where `holder` took it for `term` and has more than half of that left: asking writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn kept<C: ConnectionTrait>(
+        connection: &C,
+        name: &str,
+        holder: Uuid,
+        term: TimeDelta,
+    ) -> Result<Option<Self>, Error> {
+        let mut sql = Sql::new(connection.get_database_backend());
+        let (work, holder) = (sql.bind(name.into()), sql.bind(holder.into()));
+        let (half, whole) = (in_time(sql.backend(), term / 2), in_time(sql.backend(), term));
+        let text = format!(
+            "SELECT token FROM gateway_leases \
+             WHERE name = {work} AND holder = {holder} AND expires_at BETWEEN {half} AND {whole}"
+        );
+        let row = connection.query_one_raw(sql.statement(&text)).await?;
+        let token = row.map(|row| row.try_get_by("token")).transpose()?;
+        Ok(token.map(|token| Self { name: name.to_owned(), token }))
+    }
+
     /// Renews it for `term` from now, unless another process has taken it. Returns whether that was done.
     ///
     /// # Errors

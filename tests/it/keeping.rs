@@ -299,7 +299,15 @@ async fn a_lease_is_taken_over_and_the_former_holder_is_refused() {
     on_both(async |app| {
         let (one, other) = (Keeper::new(app.database.clone()), Keeper::new(app.database.clone()));
         let first = one.lease().await.expect("an answer").expect("the lease");
-        assert_eq!(one.lease().await.expect("an answer"), Some(first), "renewed");
+        let end = "SELECT cast(expires_at AS text) AS ending FROM gateway_leases";
+        let end = async || app.rows(end, []).await[0].try_get_by::<String, _>("ending").expect("an instant");
+        let taken_until = end().await;
+        assert_eq!(one.lease().await.expect("an answer"), Some(first));
+        assert_eq!(end().await, taken_until, "while much of it is left, asking writes nothing");
+        app.leases_age(4).await;
+        let aged = end().await;
+        assert_eq!(one.lease().await.expect("an answer"), Some(first));
+        assert!(end().await > aged, "renewed");
         assert_eq!(other.lease().await.expect("an answer"), None);
         app.leases_age(60).await;
         let second = other.lease().await.expect("an answer").expect("the lease");
