@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::statement::Statement;
+use super::{pgbench, statement::Statement};
 
 /// Signs every token of a run.
 pub const SECRET: &str = "the secret of a measurement";
@@ -63,6 +63,8 @@ impl Server {
         fs::write(&peer, statement.for_peer(database_url, port).to_string()).expect("a file");
         let mut command = Command::new("node");
         command.arg("server.js").current_dir(home).env("PEER", &peer).env("NODE_ENV", "production");
+        // Without them the database would plan the peer's statement each time anew.
+        command.env("PGOPTIONS", pgbench::planner_options());
         Self::start(command, port)
     }
 

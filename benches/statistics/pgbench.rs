@@ -13,6 +13,12 @@ pub struct Run {
     pub failed: u64,
 }
 
+/// The planner options of the gateway's own connections, as libpq and its likes take them.
+pub fn planner_options() -> String {
+    let options: Vec<_> = PLANNER_OPTIONS.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
+    options.join(" ")
+}
+
 /// Runs scripts, chosen at random, prepared, with the planner options of the gateway's own connections.
 pub fn run(url: &str, scripts: &[String], clients: u32, seconds: u32) -> Run {
     let directory = tempfile::tempdir().expect("a directory");
@@ -23,8 +29,7 @@ pub fn run(url: &str, scripts: &[String], clients: u32, seconds: u32) -> Run {
         fs::write(&path, script).expect("a script");
         command.arg("-f").arg(path);
     }
-    let options: Vec<_> = PLANNER_OPTIONS.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
-    let output = command.arg(url).env("PGOPTIONS", options.join(" ")).output().expect("pgbench");
+    let output = command.arg(url).env("PGOPTIONS", planner_options()).output().expect("pgbench");
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let number = |before: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(before));

@@ -77,7 +77,7 @@ impl Keeper {
         Ok(row.map(|row| row.try_get_by("n")).transpose()?.unwrap_or_default())
     }
 
-    /// The first tenant after `after` that is not built yet.
+    /// The first tenant after `after` that is not built yet. One that is being erased will not be.
     ///
     /// # Errors
     ///
@@ -85,7 +85,8 @@ impl Keeper {
     pub async fn next_unbuilt(&self, after: Uuid) -> Result<Option<Building>, Error> {
         let mut sql = Sql::new(self.database.backend());
         let text = format!(
-            "SELECT tenant_id, next_at FROM usage_rebuilds WHERE tenant_id > {} ORDER BY tenant_id LIMIT 1",
+            "SELECT b.tenant_id, b.next_at FROM usage_rebuilds b JOIN tenants t ON t.id = b.tenant_id \
+             WHERE b.tenant_id > {} AND t.status <> 'deleting' ORDER BY b.tenant_id LIMIT 1",
             sql.bind(after.into())
         );
         let Some(row) = self.database.connection.query_one_raw(sql.statement(&text)).await? else {

@@ -89,19 +89,16 @@ impl Keeper {
         Ok(differences)
     }
 
-    /// Rows of calls and sums whose tenant does not exist: only a writer on SQLite that left
-    /// `foreign_keys` off can leave them.
+    /// Rows of calls and sums whose tenant does not exist: only a writer that passed foreign keys by can
+    /// leave them, on SQLite with `foreign_keys` off, on PostgreSQL as a replica.
     ///
     /// # Errors
     ///
     /// [`Error`].
     pub async fn orphans(&self) -> Result<Vec<(&'static str, i64)>, Error> {
         let mut found = Vec::new();
-        if self.database.backend() != DbBackend::Sqlite {
-            return Ok(found);
-        }
         for table in ["calls", "usage_quarter_hours", "usage_days"] {
-            let sql = Sql::new(DbBackend::Sqlite).statement(&format!(
+            let sql = Sql::new(self.database.backend()).statement(&format!(
                 "SELECT count(*) AS n FROM {table} c WHERE NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = c.tenant_id)"
             ));
             if let Some(row) = self.database.connection.query_one_raw(sql).await? {

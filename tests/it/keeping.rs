@@ -2,7 +2,7 @@
 //! passes the triggers by.
 
 use std::{
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -163,6 +163,11 @@ async fn verify(app: &TestApp) -> (bool, String) {
 }
 
 async fn rebuild(app: &TestApp) {
+    let output = rebuild_output(app).await;
+    assert!(output.status.success(), "{output:?}");
+}
+
+async fn rebuild_output(app: &TestApp) -> Output {
     let url = app.database_url.clone();
     let run = move || {
         Command::new(env!("CARGO_BIN_EXE_tenant-gateway"))
@@ -171,8 +176,7 @@ async fn rebuild(app: &TestApp) {
             .output()
             .expect("the gateway")
     };
-    let output = tokio::task::spawn_blocking(run).await.expect("an output");
-    assert!(output.status.success(), "{output:?}");
+    tokio::task::spawn_blocking(run).await.expect("an output")
 }
 
 const CALLS: &str = "query ($id: ID!) { tenant(id: $id) { stats { totalCallsMonth } } }";
@@ -265,6 +269,32 @@ async fn calls_from_before_the_migration_are_counted_at_once_and_built_later() {
         assert_eq!(app.number("SELECT count(*) FROM usage_rebuilds", []).await, 0);
         assert_eq!((calls_of(&app, tenant).await, calls_of(&app, other).await), (20, 18));
         assert_eq!(differences(&app, &[tenant, other]).await, []);
+    })
+    .await;
+}
+
+/// A tenant that somebody holds stays on the list, and the terminal says so.
+#[tokio::test]
+async fn a_tenant_that_is_held_is_not_said_to_be_built() {
+    on_both(async |app| {
+        if app.backend() == DbBackend::Sqlite {
+            return;
+        }
+        let (free, held) = (app.tenant(TenantRow::default()).await, app.tenant(TenantRow::default()).await);
+        let holder = app.database.begin().await.expect("a transaction");
+        let lock = format!("SELECT FROM tenants WHERE id = '{held}' FOR UPDATE");
+        // Being asked for must not wait for the row either: it is on the list already.
+        app.sql("INSERT INTO usage_rebuilds (tenant_id) VALUES ($1)", [held.into()]).await;
+        holder.execute_unprepared(&lock).await.expect("the row");
+        let output = rebuild_output(&app).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains("1 tenant(s) built"), "{text}{errors}");
+        assert!(errors.contains("1 tenant(s) are held by others"), "{errors}");
+        holder.rollback().await.expect("the row is free");
+        rebuild(&app).await;
+        assert_eq!(differences(&app, &[free, held]).await, []);
+        assert_eq!(app.number("SELECT count(*) FROM usage_rebuilds", []).await, 0);
     })
     .await;
 }
