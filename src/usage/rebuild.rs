@@ -163,10 +163,21 @@ impl Keeper {
         let Some(row) = connection.query_one_raw(sql.statement(&text)).await? else { return Ok(None) };
         let ends: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =
             (row.try_get_by("first")?, row.try_get_by("last")?);
-        Ok(ends
-            .0
-            .zip(ends.1)
-            .map(|(first, last)| Span { start: day_until(first), end: day_until(last) + TimeDelta::days(1) }))
+        let end_of_time = end_of_time(self.database.backend());
+        Ok(ends.0.zip(ends.1).map(|(first, last)| Span {
+            start: day_until(first),
+            end: (day_until(last) + TimeDelta::days(1)).min(end_of_time),
+        }))
+    }
+}
+
+/// The last instant that an end may be: on SQLite the text of any in the year 10000 sorts before all others.
+fn end_of_time(backend: DbBackend) -> DateTime<Utc> {
+    match backend {
+        DbBackend::Sqlite => {
+            DateTime::from_timestamp_micros(253_402_300_799_999_999).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        }
+        _ => DateTime::<Utc>::MAX_UTC,
     }
 }
 

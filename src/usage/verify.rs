@@ -70,7 +70,7 @@ impl Keeper {
         let week = TimeDelta::days(7);
         let weeks = u64::try_from((whole.end - whole.start).num_weeks() + 1).unwrap_or(1);
         let start = whole.start + week * i32::try_from(dice % weeks).unwrap_or_default();
-        self.verify_days(tenant, Span { start, end: start + week }).await
+        self.verify_days(tenant, Span { start, end: (start + week).min(whole.end) }).await
     }
 
     /// Recounts whole UTC days, all from one snapshot.

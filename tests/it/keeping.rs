@@ -299,6 +299,24 @@ async fn a_tenant_that_is_held_is_not_said_to_be_built() {
     .await;
 }
 
+/// A date that stands for "never" is a call like any other.
+#[tokio::test]
+async fn a_call_on_the_last_day_of_the_calendar_is_compared_and_built() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let agent = app.agent(tenant).await;
+        app.call(&Call::of(&agent, "9999-12-31T12:00:00Z".parse().expect("an instant"))).await;
+        app.fold().await;
+        assert_eq!(differences(&app, &[tenant]).await, []);
+        app.sql("UPDATE usage_days SET calls = calls + 7", []).await;
+        assert_eq!(differences(&app, &[tenant]).await.len(), 1);
+        rebuild(&app).await;
+        assert_eq!(app.number("SELECT count(*) FROM usage_rebuilds", []).await, 0);
+        assert_eq!(differences(&app, &[tenant]).await, []);
+    })
+    .await;
+}
+
 /// Sums of a tenant go with it, also when somebody deletes its row by hand; differences that are left
 /// behind go with the next fold.
 #[tokio::test]
