@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 use crate::{
-    deletion::delete,
+    deletion::{delete, until},
     support::{Call, Rows, TenantRow, TestApp, Token, id, noon, on_both},
 };
 
@@ -89,9 +89,9 @@ async fn a_stranger_hears_the_same_as_about_a_tenant_that_is_not_there() {
 async fn a_finished_deletion_is_told_and_completes() {
     on_both(async |app| {
         let tenant = app.tenant(TenantRow::default()).await;
-        let deletion =
-            delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await["deletion"]["id"]
-                .clone();
+        delete(&app, json!({ "tenantId": tenant, "confirmName": "Acme" })).await;
+        // The answer waits for its end for a while only.
+        let deletion = until(&app, tenant, "DELETED").await["id"].clone();
         for who in [Token::Admin, Token::Support, Token::Tenant(tenant)] {
             let mut next = events(&app, who, DELETION, deletion.clone()).await;
             assert_eq!(next().await.1["data"]["tenantDeletion"]["progress"]["rowsErased"], 1);
