@@ -34,7 +34,9 @@ type Loaded<V> = Result<Option<V>, Fault>;
 pub(super) struct Batchers {
     tenants: Batcher<Tenants>,
     readings: Batcher<Readings>,
+    counted_readings: Batcher<CountedReadings>,
     series: Batcher<AllSeries>,
+    counted_series: Batcher<CountedSeries>,
     newest_deletions: Batcher<NewestDeletions>,
     deletion_tables: Batcher<DeletionTables>,
 }
@@ -51,7 +53,9 @@ impl Batchers {
         Self {
             tenants: batcher(Tenants(database.clone()), crowding, metrics),
             readings: batcher(Readings(reader.clone()), crowding, metrics),
+            counted_readings: batcher(CountedReadings(reader.clone()), crowding, metrics),
             series: batcher(AllSeries(reader.clone()), crowding, metrics),
+            counted_series: batcher(CountedSeries(reader.clone()), crowding, metrics),
             newest_deletions: batcher(NewestDeletions(database.clone()), crowding, metrics),
             deletion_tables: batcher(DeletionTables(database.clone()), crowding, metrics),
         }
@@ -92,7 +96,9 @@ impl<S: Source> Own<S> {
 pub(super) struct Loaders {
     tenants: Own<Tenants>,
     readings: Own<Readings>,
+    counted_readings: Own<CountedReadings>,
     series: Own<AllSeries>,
+    counted_series: Own<CountedSeries>,
     newest_deletions: Own<NewestDeletions>,
     deletion_tables: Own<DeletionTables>,
 }
@@ -102,7 +108,9 @@ impl Loaders {
         Self {
             tenants: Own::new(&batchers.tenants),
             readings: Own::new(&batchers.readings),
+            counted_readings: Own::new(&batchers.counted_readings),
             series: Own::new(&batchers.series),
+            counted_series: Own::new(&batchers.counted_series),
             newest_deletions: Own::new(&batchers.newest_deletions),
             deletion_tables: Own::new(&batchers.deletion_tables),
         }
@@ -113,11 +121,19 @@ impl Loaders {
     }
 
     pub(super) async fn reading(&self, tenant: Uuid) -> Loaded<Arc<Reading>> {
-        self.readings.load(tenant).await
+        match self.readings.load(tenant).await? {
+            Some(Told::Unbuilt) => self.counted_readings.load(tenant).await,
+            Some(Told::All(reading)) => Ok(Some(reading)),
+            None => Ok(None),
+        }
     }
 
     pub(super) async fn series(&self, request: SeriesRequest) -> Loaded<Arc<Series>> {
-        self.series.load(request).await
+        match self.series.load(request).await? {
+            Some(Told::Unbuilt) => self.counted_series.load(request).await,
+            Some(Told::All(series)) => Ok(Some(series)),
+            None => Ok(None),
+        }
     }
 
     pub(super) async fn newest_deletion(&self, tenant: Uuid) -> Loaded<Deletion> {
@@ -142,13 +158,37 @@ impl Source for Tenants {
     }
 }
 
+/// What the sums tell of a key.
+#[derive(Clone)]
+enum Told<V> {
+    All(V),
+    /// The sums are not built yet. Counting calls may take long, so it is done apart, key by key: nobody else waits
+    /// for it.
+    Unbuilt,
+}
+
 struct Readings(Reader);
 
 impl Source for Readings {
     type Key = Uuid;
-    type Value = Arc<Reading>;
+    type Value = Told<Arc<Reading>>;
     const NAME: &'static str = "stats";
     const MAX_KEYS: usize = 256;
+
+    async fn load(&self, tenants: &[Uuid]) -> Result<HashMap<Uuid, Self::Value>, Fault> {
+        let known = self.0.known(tenants).await?;
+        let told = known.readings.into_iter().map(|(tenant, reading)| (tenant, Told::All(Arc::new(reading))));
+        Ok(told.chain(known.unbuilt.into_iter().map(|tenant| (tenant, Told::Unbuilt))).collect())
+    }
+}
+
+struct CountedReadings(Reader);
+
+impl Source for CountedReadings {
+    type Key = Uuid;
+    type Value = Arc<Reading>;
+    const NAME: &'static str = "stats_counted";
+    const MAX_KEYS: usize = 1;
 
     async fn load(&self, tenants: &[Uuid]) -> Result<HashMap<Uuid, Arc<Reading>>, Fault> {
         Ok(self.0.read(tenants).await?.into_iter().map(|(id, reading)| (id, Arc::new(reading))).collect())
@@ -159,10 +199,25 @@ struct AllSeries(Reader);
 
 impl Source for AllSeries {
     type Key = SeriesRequest;
-    type Value = Arc<Series>;
+    type Value = Told<Arc<Series>>;
     const NAME: &'static str = "usage";
     /// A request has up to 2,000 buckets.
     const MAX_KEYS: usize = 100;
+
+    async fn load(&self, requests: &[SeriesRequest]) -> Result<HashMap<SeriesRequest, Self::Value>, Fault> {
+        let (known, unbuilt) = self.0.known_series(requests).await?;
+        let told = known.into_iter().map(|(request, series)| (request, Told::All(Arc::new(series))));
+        Ok(told.chain(unbuilt.into_iter().map(|request| (request, Told::Unbuilt))).collect())
+    }
+}
+
+struct CountedSeries(Reader);
+
+impl Source for CountedSeries {
+    type Key = SeriesRequest;
+    type Value = Arc<Series>;
+    const NAME: &'static str = "usage_counted";
+    const MAX_KEYS: usize = 1;
 
     async fn load(&self, requests: &[SeriesRequest]) -> Result<HashMap<SeriesRequest, Arc<Series>>, Fault> {
         Ok(self.0.series(requests).await?.into_iter().map(|(key, row)| (key, Arc::new(row))).collect())

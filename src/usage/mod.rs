@@ -21,7 +21,7 @@ pub use figures::{Figures, Quota, QuotaState, Stats};
 pub use fold::Folded;
 pub use keeper::{Keeper, Lease};
 pub use ranges::{ZoneMonth, months};
-pub use reading::{Reader, Reading};
+pub use reading::{Known, Reader, Reading};
 pub use rebuild::{Building, Rebuilt};
 pub use series::{Bucket, Granularity, MAX_BUCKETS, Series, SeriesRequest};
 pub use verify::{Difference, Grain};

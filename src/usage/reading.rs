@@ -59,6 +59,15 @@ pub(super) struct Windows {
     pub(super) month: Span,
 }
 
+/// What the sums tell of tenants.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The tenants that they tell of.
+    pub readings: HashMap<Uuid, Reading>,
+    /// Tenants whose sums are not built yet: their figures must come from their calls.
+    pub unbuilt: Vec<Uuid>,
+}
+
 /// What rows say of their tenants.
 #[derive(Default)]
 struct Found {
@@ -77,28 +86,32 @@ impl Reader {
         Self { database, clock, session_timeout, zones: Arc::default(), homes }
     }
 
-    /// Each of `tenants` now, in one statement whatever their number and zones. One that does not exist
-    /// is missing from the answer.
+    /// Each of `tenants` now, as the sums tell, in one statement whatever their number and zones. One that does
+    /// not exist is missing from the answer.
     ///
     /// The statement takes the windows of every zone that any tenant was seen in, of many only those of
-    /// its own tenants, and each tenant's own row chooses. Two kinds of tenants take a further
-    /// statement: those in a zone that was not seen before, and those whose sums are still being built,
-    /// which are read from their calls.
+    /// its own tenants, and each tenant's own row chooses. Tenants in a zone that was not seen before take a
+    /// further statement.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; then nothing is known of any of them.
+    pub async fn known(&self, tenants: &[Uuid]) -> Result<Known, Error> {
+        let found = self.kept(tenants, self.clock.now()).await?;
+        let unbuilt = found.unbuilt.into_iter().map(|(tenant, _)| tenant).collect();
+        Ok(Known { readings: found.readings, unbuilt })
+    }
+
+    /// Each of `tenants` now, as [`known`](Self::known) tells; those whose sums are still being built are read from
+    /// their calls, by a further statement that is the slower the more calls their month has.
     ///
     /// # Errors
     ///
     /// [`Error`]; then nothing is known of any of them.
     pub async fn read(&self, tenants: &[Uuid]) -> Result<HashMap<Uuid, Reading>, Error> {
         let as_of = self.clock.now();
-        let mut found = self.kept(tenants, &self.windows(as_of, tenants, [])?, as_of).await?;
+        let mut found = self.kept(tenants, as_of).await?;
         // Once, unless a tenant's zone changes at this very moment.
-        while !found.in_new_zone.is_empty() {
-            let (again, zones): (Vec<_>, Vec<_>) = found.in_new_zone.drain(..).unzip();
-            let more = self.kept(&again, &self.windows(as_of, &again, zones)?, as_of).await?;
-            found.readings.extend(more.readings);
-            found.unbuilt.extend(more.unbuilt);
-            found.in_new_zone = more.in_new_zone;
-        }
         while !found.unbuilt.is_empty() {
             let unbuilt = std::mem::take(&mut found.unbuilt);
             let more = self.counted(&unbuilt, as_of).await?;
@@ -153,8 +166,22 @@ impl Reader {
         Ok(self.database.connection.query_all_raw(statement).await?)
     }
 
-    /// Reads sums and differences.
-    async fn kept(
+    /// Reads sums and differences, whatever the zones.
+    async fn kept(&self, tenants: &[Uuid], as_of: DateTime<Utc>) -> Result<Found, Error> {
+        let mut found = self.kept_within(tenants, &self.windows(as_of, tenants, [])?, as_of).await?;
+        // Once, unless a tenant's zone changes at this very moment.
+        while !found.in_new_zone.is_empty() {
+            let (again, zones): (Vec<_>, Vec<_>) = found.in_new_zone.drain(..).unzip();
+            let more = self.kept_within(&again, &self.windows(as_of, &again, zones)?, as_of).await?;
+            found.readings.extend(more.readings);
+            found.unbuilt.extend(more.unbuilt);
+            found.in_new_zone = more.in_new_zone;
+        }
+        Ok(found)
+    }
+
+    /// Reads sums and differences of tenants in zones with these windows.
+    async fn kept_within(
         &self,
         tenants: &[Uuid],
         windows: &HashMap<Zone, Windows>,

@@ -111,7 +111,7 @@ impl Keeper {
             transaction.rollback().await?;
             return Ok(Rebuilt::Elsewhere);
         }
-        let span = self.span_of(&transaction, building.tenant).await?;
+        let span = self.span_of(&transaction, building.tenant, None).await?;
         let start = building.next_at.or(span.map(|span| span.start));
         let step = match (start, span) {
             (Some(start), Some(span)) if start < span.end => {
@@ -137,28 +137,34 @@ impl Keeper {
         Ok(Rebuilt::Until(step.end))
     }
 
-    /// The UTC days from the first to the last call, sum or difference of a tenant.
+    /// The UTC days from the first to the last call, sum or difference of a tenant, those before the day `from`
+    /// left out.
     pub(super) async fn span_of<C: ConnectionTrait>(
         &self,
         connection: &C,
         tenant: Uuid,
+        from: Option<DateTime<Utc>>,
     ) -> Result<Option<Span>, Error> {
         let mut sql = Sql::new(self.database.backend());
         let tenant = sql.bind(tenant.into());
+        let from = from.map(|from| sql.bind_instant(from));
+        let late =
+            |column: &str| from.as_ref().map(|from| format!(" AND {column} >= {from}")).unwrap_or_default();
         let ends =
             [("calls", "started_at"), ("usage_quarter_hours", "starts_at"), ("usage_days", "starts_at")].map(
                 |(table, column)| {
                     // Each end is one look into an index.
+                    let rows = format!("FROM {table} WHERE tenant_id = {tenant}{}", late(column));
                     format!(
-                        "SELECT (SELECT min({column}) FROM {table} WHERE tenant_id = {tenant}) AS first, \
-                       (SELECT max({column}) FROM {table} WHERE tenant_id = {tenant}) AS last"
+                        "SELECT (SELECT min({column}) {rows}) AS first, (SELECT max({column}) {rows}) AS last"
                     )
                 },
             );
         let text = format!(
             "SELECT min(first) AS first, max(last) AS last FROM ({} UNION ALL \
-             SELECT min(starts_at), max(starts_at) FROM usage_deltas WHERE tenant_id = {tenant}) e",
-            ends.join(" UNION ALL ")
+             SELECT min(starts_at), max(starts_at) FROM usage_deltas WHERE tenant_id = {tenant}{}) e",
+            ends.join(" UNION ALL "),
+            late("starts_at"),
         );
         let Some(row) = connection.query_one_raw(sql.statement(&text)).await? else { return Ok(None) };
         let ends: (Option<DateTime<Utc>>, Option<DateTime<Utc>>) =

@@ -27,14 +27,16 @@ struct Open {
 }
 
 impl Reader {
-    /// Usage of each request, bucket by bucket, in one statement whatever their number.
-    ///
-    /// Tenants whose sums are still being built are read from their calls, by a statement each.
+    /// Usage of each request, bucket by bucket, as the sums tell, in one statement whatever their number. Requests
+    /// of tenants whose sums are not built yet are missing from the answer, and are given beside it.
     ///
     /// # Errors
     ///
     /// [`Error`]; then nothing is known of any of them.
-    pub async fn series(&self, requests: &[SeriesRequest]) -> Result<HashMap<SeriesRequest, Series>, Error> {
+    pub async fn known_series(
+        &self,
+        requests: &[SeriesRequest],
+    ) -> Result<(HashMap<SeriesRequest, Series>, Vec<SeriesRequest>), Error> {
         let as_of = self.clock.now();
         let mut open = Vec::with_capacity(requests.len());
         let mut first = 0;
@@ -45,15 +47,31 @@ impl Reader {
         }
         let rows = self.query(self.kept_series(&open)?).await?;
         let unbuilt = fill(&rows, &mut open)?;
-        for open in open.iter_mut().filter(|open| unbuilt.contains(&open.request.tenant)) {
-            open.buckets = open.request.empty_buckets()?;
-            for row in self.query(self.counted_series(&open.request)?).await? {
+        let (unbuilt, told): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|open| unbuilt.contains(&open.request.tenant));
+        let told = told.into_iter().map(|open| (open.request, Series { buckets: open.buckets, as_of }));
+        Ok((told.collect(), unbuilt.into_iter().map(|open| open.request).collect()))
+    }
+
+    /// Usage of each request as [`known_series`](Self::known_series) tells; those of tenants whose sums are still
+    /// being built are read from their calls, by a statement each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; then nothing is known of any of them.
+    pub async fn series(&self, requests: &[SeriesRequest]) -> Result<HashMap<SeriesRequest, Series>, Error> {
+        let (mut all, unbuilt) = self.known_series(requests).await?;
+        for request in unbuilt {
+            let as_of = self.clock.now();
+            let mut open = Open { request, first: 0, buckets: request.empty_buckets()? };
+            for row in self.query(self.counted_series(&request)?).await? {
                 let starts_at = row.try_get_by_index(0).map_err(database::Error::from)?;
                 let figures = figures_from(&row, 1).map_err(database::Error::from)?;
                 open.add(starts_at, &figures)?;
             }
+            all.insert(request, Series { buckets: open.buckets, as_of });
         }
-        Ok(open.into_iter().map(|open| (open.request, Series { buckets: open.buckets, as_of })).collect())
+        Ok(all)
     }
 
     async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, database::Error> {

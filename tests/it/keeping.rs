@@ -1,23 +1,22 @@
-//! Sums under fire: writers, folding, rebuilding and processes that are killed, all at once; and what
-//! passes the triggers by.
+//! Sums are kept, compared with their calls, and built anew; what passes the triggers by is found and mended.
 
 use std::{
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
-use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend};
 use serde_json::json;
 use tenant_gateway::usage::{Difference, Folded, Keeper, Rebuilt};
 use uuid::Uuid;
 
-use crate::support::{Agent, Backend, Call, Rows, TenantRow, TestApp, id, noon, on, on_both};
+use crate::support::{Backend, Call, Rows, TenantRow, TestApp, noon, on, on_both};
 
-fn keeper(app: &TestApp) -> Keeper {
+pub fn keeper(app: &TestApp) -> Keeper {
     Keeper::new(app.database.clone())
 }
 
-async fn differences(app: &TestApp, tenants: &[Uuid]) -> Vec<Difference> {
+pub async fn differences(app: &TestApp, tenants: &[Uuid]) -> Vec<Difference> {
     let keeper = keeper(app);
     let mut all = Vec::new();
     for tenant in tenants {
@@ -26,140 +25,24 @@ async fn differences(app: &TestApp, tenants: &[Uuid]) -> Vec<Difference> {
     all
 }
 
-/// The gateway as an operator starts it, with its workers.
-fn process(app: &TestApp) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_tenant-gateway"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--database-url", &app.database_url])
-        .env("JWT_SECRET", "a secret of the test")
-        .env("RUST_LOG", "off")
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the gateway")
-}
-
-/// One writer: transactions of several statements on several tenants, in any order, some rolled back.
-async fn write(app: &TestApp, agents: &[Agent], seed: u64, until: Instant) -> u64 {
-    let (mut dice, mut written, mut own) = (seed * 7_919 + 1, 0, Vec::<(Uuid, Uuid)>::new());
-    let mut roll = |sides: u64| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        dice % sides
-    };
-    while Instant::now() < until {
-        let Ok(transaction) = app.database.begin().await else { continue };
-        let mut added = Vec::new();
-        let mut failed = false;
-        for _ in 0..=roll(3) {
-            let agent = &agents[usize::try_from(roll(agents.len() as u64)).expect("small")];
-            let minutes = i64::try_from(roll(60 * 24 * 40)).expect("small");
-            let start = entity::timestamp::value(app.backend(), noon() - chrono::TimeDelta::minutes(minutes));
-            let cost = Value::from(i64::try_from(roll(500)).expect("small"));
-            let (sql, values): (_, Vec<Value>) = match (roll(4), own.last().copied()) {
-                (0, Some((tenant, call))) => (
-                    "UPDATE calls SET started_at = $1, cost_cents = $2 WHERE tenant_id = $3 AND id = $4",
-                    vec![start, cost, tenant.into(), call.into()],
-                ),
-                (1, Some((tenant, call))) => {
-                    ("DELETE FROM calls WHERE tenant_id = $1 AND id = $2", vec![tenant.into(), call.into()])
-                }
-                _ => {
-                    let call = id();
-                    added.push((agent.tenant, call));
-                    (
-                        "INSERT INTO calls (started_at, cost_cents, tenant_id, id, agent_id, direction, status, \
-                         duration_seconds) VALUES ($1, $2, $3, $4, $5, 'inbound', 'completed', 60)",
-                        vec![start, cost, agent.tenant.into(), call.into(), agent.id.into()],
-                    )
-                }
-            };
-            let statement = Statement::from_sql_and_values(app.backend(), sql, values);
-            if let Err(error) = transaction.execute_raw(statement).await {
-                // The one writer of SQLite may be busy for too long; nothing else may go wrong.
-                assert!(app.backend() == DbBackend::Sqlite, "{error}");
-                failed = true;
-                break;
-            }
-        }
-        if failed || roll(6) == 0 {
-            transaction.rollback().await.expect("an end");
-        } else if transaction.commit().await.is_ok() {
-            own.extend(added);
-            written += 1;
-        }
-    }
-    written
-}
-
-/// Folds and rebuilds in this process too, whether or not it holds the lease.
-async fn disturb(app: &TestApp, tenants: &[Uuid], until: Instant) {
-    let keeper = keeper(app);
-    let mut number = 0;
-    while Instant::now() < until {
-        if let Ok(Some(lease)) = keeper.lease().await {
-            let mut from = Uuid::nil();
-            while let Ok(Folded::Tenant { tenant, .. }) = keeper.fold(lease, from).await {
-                from = Uuid::from_u128(tenant.as_u128() + 1);
-            }
-        }
-        number += 1;
-        let _ = keeper.ask_rebuild(Some(tenants[number % tenants.len()])).await;
-        if let Ok(Some(mut building)) = keeper.next_unbuilt(Uuid::nil()).await {
-            for _ in 0..number % 4 {
-                let _ = keeper.rebuild(None, &mut building).await;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_folding_rebuilds_and_killed_processes_leave_no_difference() {
-    on_both(async |app| {
-        let (mut tenants, mut agents) = (Vec::new(), Vec::new());
-        for _ in 0..4 {
-            let tenant = app.tenant(TenantRow::default()).await;
-            tenants.push(tenant);
-            agents.push(app.agent(tenant).await);
-        }
-        let until = Instant::now() + Duration::from_secs(6);
-        let writers = if app.backend() == DbBackend::Sqlite { 2 } else { 8 };
-        let writing = futures_util::future::join_all((0..writers).map(|n| write(&app, &agents, n, until)));
-        let killing = async {
-            while Instant::now() < until {
-                let mut child = process(&app);
-                tokio::time::sleep(Duration::from_millis(700)).await;
-                child.kill().expect("SIGKILL");
-                child.wait().expect("an end");
-            }
-        };
-        let (written, (), ()) = tokio::join!(writing, killing, disturb(&app, &tenants, until));
-        assert!(written.iter().sum::<u64>() > 20, "{written:?}");
-        assert_eq!(differences(&app, &tenants).await, []);
-        // Whatever was left half built or unfolded is finished, and still equals the calls.
-        let keeper = keeper(&app);
-        while let Some(mut building) = keeper.next_unbuilt(Uuid::nil()).await.expect("a list") {
-            while keeper.rebuild(None, &mut building).await.expect("a step") != Rebuilt::Done {}
-        }
-        app.sql("DELETE FROM gateway_leases", []).await;
-        app.fold().await;
-        assert_eq!(app.number("SELECT count(*) FROM usage_deltas", []).await, 0);
-        assert_eq!(differences(&app, &tenants).await, []);
-    })
-    .await;
-}
-
-async fn verify(app: &TestApp) -> (bool, String) {
-    let url = app.database_url.clone();
+/// Whether a command of the terminal succeeded, and what it printed.
+async fn run(app: &TestApp, command: &[&str]) -> (bool, String) {
+    let (url, command) =
+        (app.database_url.clone(), command.iter().map(ToString::to_string).collect::<Vec<_>>());
     let run = move || {
         Command::new(env!("CARGO_BIN_EXE_tenant-gateway"))
-            .args(["usage", "verify", "--all", "--database-url", &url])
+            .args(command)
+            .args(["--database-url", &url])
             .env("RUST_LOG", "off")
             .output()
             .expect("the gateway")
     };
     let output = tokio::task::spawn_blocking(run).await.expect("an output");
     (output.status.success(), String::from_utf8(output.stdout).expect("text"))
+}
+
+async fn verify(app: &TestApp) -> (bool, String) {
+    run(app, &["usage", "verify", "--all"]).await
 }
 
 async fn rebuild(app: &TestApp) {
@@ -268,6 +151,66 @@ async fn calls_from_before_the_migration_are_counted_at_once_and_built_later() {
         assert_eq!(app.number("SELECT count(*) FROM usage_rebuilds", []).await, 0);
         assert_eq!((calls_of(&app, tenant).await, calls_of(&app, other).await), (20, 18));
         assert_eq!(differences(&app, &[tenant, other]).await, []);
+    })
+    .await;
+}
+
+/// A date that was mistyped by a thousand years neither makes comparing slow nor blind: a difference in the week that
+/// matters is found by few looks.
+#[tokio::test]
+async fn a_mistyped_date_does_not_thin_out_what_is_compared() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let agent = app.agent(tenant).await;
+        app.call(&Call::of(&agent, "0202-11-20T10:00:00Z".parse().expect("an instant"))).await;
+        app.call(&Call::of(&agent, noon())).await;
+        app.fold().await;
+        app.forget_statements();
+        assert_eq!(differences(&app, &[tenant]).await, []);
+        assert!(app.statements().len() < 20, "{} statements for two calls", app.statements().len());
+        let late = entity::timestamp::value(app.backend(), noon() - chrono::TimeDelta::days(1));
+        app.sql(
+            "UPDATE usage_days SET calls = 2 WHERE tenant_id = $1 AND starts_at > $2",
+            [tenant.into(), late],
+        )
+        .await;
+        let mut found = 0;
+        for dice in 0..8 {
+            found += keeper(&app).verify_week(tenant, dice).await.expect("a recount").len();
+        }
+        assert!(found >= 2, "of eight looks {found} found the difference");
+    })
+    .await;
+}
+
+/// A sample is as large as was asked for, and tells its differences; one tenant alone can be built.
+#[tokio::test]
+async fn the_terminal_compares_samples_and_builds_one_tenant() {
+    on_both(async |app| {
+        let mut tenants = Vec::new();
+        for _ in 0..3 {
+            let tenant = app.tenant(TenantRow::default()).await;
+            let agent = app.agent(tenant).await;
+            app.call(&Call::of(&agent, noon())).await;
+            tenants.push(tenant);
+        }
+        app.fold().await;
+        for tenant in &tenants[..2] {
+            app.sql("UPDATE usage_days SET calls = 5 WHERE tenant_id = $1", [(*tenant).into()]).await;
+        }
+        let (right, told) = run(&app, &["usage", "verify", "--sample", "3"]).await;
+        assert!(!right, "{told}");
+        assert!(told.contains(&tenants[0].to_string()) && told.contains(&tenants[1].to_string()), "{told}");
+        let (_, told) = run(&app, &["usage", "verify", "--sample", "1"]).await;
+        assert!(tenants.iter().filter(|tenant| told.contains(&tenant.to_string())).count() <= 1, "{told}");
+
+        let (built, _) = run(&app, &["usage", "rebuild", "--tenant", &tenants[0].to_string()]).await;
+        assert!(built);
+        let (right, told) = run(&app, &["usage", "verify", "--all"]).await;
+        assert!(
+            !right && !told.contains(&tenants[0].to_string()) && told.contains(&tenants[1].to_string()),
+            "{told}"
+        );
     })
     .await;
 }
