@@ -13,8 +13,8 @@ use crate::{
     clock::Clock,
     database::Database,
     deletion::{Bell, Deletions, Limits, Tools, Worker, certificate::Signer},
-    graphql::{Api, Parts},
-    http::{self, Endpoints},
+    graphql::{Api, Exposure, Parts},
+    http::{self, Edge, Endpoints},
     metrics::Metrics,
     storage::Storage,
     usage::{Keeper, Reader},
@@ -39,6 +39,10 @@ pub struct App {
     pub metrics: Metrics,
     /// How tenants are erased.
     pub erasing: Erasing,
+    /// What strangers see of the schema, and how much they may ask.
+    pub exposure: Exposure,
+    /// What stands before the endpoints.
+    pub edge: Edge,
 }
 
 /// How tenants are erased.
@@ -114,20 +118,23 @@ impl App {
     /// Answers requests.
     #[must_use]
     pub fn api(&self) -> Api {
-        Api::new(Parts {
+        let parts = Parts {
             database: self.database.clone(),
             reader: self.reader(),
             deletions: self.deletions(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
-        })
+        };
+        Api::new(&parts, self.exposure)
     }
 
-    /// Wires the parts together.
-    pub fn router(self) -> Router {
+    /// Wires the parts together. What would go on for ever ends with `shutdown`.
+    pub fn router(self, shutdown: CancellationToken) -> Router {
         http::router(Endpoints {
             api: self.api(),
             deletions: self.deletions(),
+            edge: self.edge,
+            shutdown,
             authenticator: self.authenticator,
             database: self.database,
             metrics: self.metrics,

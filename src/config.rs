@@ -276,7 +276,12 @@ fn batch_time(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_millis(1), Duration::from_secs(1))
 }
 
-fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
+/// Reads a duration that lies between two others.
+///
+/// # Errors
+///
+/// A sentence for the terminal.
+pub fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let found = duration(text)?;
     if (least..=most).contains(&found) {
         return Ok(found);

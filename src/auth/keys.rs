@@ -143,6 +143,12 @@ impl Authenticator {
         claims.viewer(self.clock.now())
     }
 
+    /// Whether the token that made a viewer has ended since.
+    #[must_use]
+    pub fn has_ended(&self, viewer: &Viewer) -> bool {
+        viewer.expires_at <= self.clock.now()
+    }
+
     async fn claims(&self, token: &str) -> Option<Received> {
         let header = decode_header(token).ok()?;
         // A kind of key verifies its own algorithms only: a public key never serves as a secret.

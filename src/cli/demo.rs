@@ -19,6 +19,8 @@ use crate::{
     clock::Clock,
     database::Database,
     demo::{self, Shape},
+    graphql::Exposure,
+    http::Edge,
     metrics::Metrics,
     storage::Storage,
 };
@@ -88,9 +90,11 @@ pub(super) async fn run(options: Options, kept: &mut Option<TempDir>) -> Result<
         session_timeout: SESSION_TIMEOUT,
         metrics: Metrics::default(),
         erasing: Erasing::with(storage),
+        exposure: Exposure::default(),
+        edge: Edge::default(),
     };
     let workers = app.start_workers(shutdown.clone());
-    app::serve(listener, app.router(), shutdown).await?;
+    app::serve(listener, app.router(shutdown.clone()), shutdown).await?;
     workers.await?;
     Ok(())
 }

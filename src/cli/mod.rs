@@ -1,6 +1,7 @@
 //! The commands. Each is thin: it reads its options, calls one part, and prints.
 
 mod demo;
+mod edge;
 mod migrate;
 mod seed;
 mod serve;

@@ -9,7 +9,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, erasing, storage};
+use super::{Failure, edge::EdgeOptions, erasing, storage};
 use crate::{
     app::{self, App},
     auth::Authenticator,
@@ -35,6 +35,8 @@ pub(super) struct Options {
     erasure: ErasureOptions,
     #[command(flatten)]
     certificate: CertificateOptions,
+    #[command(flatten)]
+    edge: EdgeOptions,
     /// Address to listen on
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -80,11 +82,13 @@ pub(super) async fn run(options: Options) -> Result<(), Failure> {
         session_timeout: options.session.timeout(),
         metrics: Metrics::default(),
         erasing,
+        exposure: options.edge.exposure(),
+        edge: options.edge.edge(),
     };
     tracing::info!(address = %listener.local_addr()?, "listening");
     let shutdown = until_signal()?;
     let workers = (!options.no_workers).then(|| app.start_workers(shutdown.clone()));
-    app::serve(listener, app.router(), shutdown).await?;
+    app::serve(listener, app.router(shutdown.clone()), shutdown).await?;
     if let Some(workers) = workers {
         workers.await?;
     }

@@ -74,11 +74,13 @@ impl Default for Documents {
 }
 
 impl Documents {
-    /// The document, parsed now or earlier. What is no document is not remembered.
+    /// The document, where it was parsed earlier.
+    pub(super) fn known(&self, text: &str) -> Option<Arc<Document>> {
+        self.0.get(text)
+    }
+
+    /// Parses a document, and remembers it. What is no document is not remembered.
     pub(super) fn parse(&self, text: &str) -> Result<Arc<Document>, parser::Error> {
-        if let Some(document) = self.0.get(text) {
-            return Ok(document);
-        }
         let parsed = parser::parse_query(text)?;
         let document = Arc::new(Document::new(parsed));
         self.0.insert(text.to_owned(), document.clone());

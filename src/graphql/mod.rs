@@ -6,6 +6,7 @@ mod deletion;
 mod deletions;
 mod documents;
 mod error;
+mod limits;
 mod loaders;
 mod mutation;
 mod order;
@@ -21,29 +22,27 @@ mod tenant;
 mod tenants;
 mod usage;
 mod viewer;
+mod watch;
 
 use async_graphql::{
-    Data, Executor, Request, Response, SDLExportOptions, SchemaBuilder, ServerError, ValidationMode,
-    Variables,
+    Request, Response, SDLExportOptions, SchemaBuilder, ServerError, ValidationMode, Variables,
     parser::types::{ExecutableDocument, OperationType},
 };
 
 pub use error::Code;
+pub use limits::Limits;
 pub use request::Parts;
 
-use std::{any::TypeId, sync::Arc};
+use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt, stream::BoxStream};
+use futures_util::{StreamExt, stream::BoxStream};
 
 use crate::auth::Viewer;
-use documents::Documents;
+use documents::{Document, Documents};
 use loaders::{Batchers, Loaders};
+use watch::Watcher;
 
-/// Deepest nesting of a document. The deepest useful one is the playground's introspection.
-const MAX_DEPTH: usize = 20;
-/// Most fields of a document.
-const MAX_FIELDS: usize = 1_000;
-
+type Builder = SchemaBuilder<query::Query, mutation::Mutation, subscription::Subscription>;
 type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscription::Subscription>;
 
 /// The public schema over the gateway's parts. Cheap to clone.
@@ -54,6 +53,16 @@ pub struct Api {
     validated: Schema,
     batchers: Batchers,
     documents: Arc<Documents>,
+    limits: Limits,
+}
+
+/// How the schema is shown to strangers, and how much they may ask of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Exposure {
+    /// The most that a document may have.
+    pub limits: Limits,
+    /// Whether the schema is kept to itself: no introspection, and no names suggested for those that are mistyped.
+    pub is_hidden: bool,
 }
 
 /// What a request may do, by the way it came.
@@ -77,30 +86,53 @@ pub fn sdl() -> String {
     )
 }
 
-fn builder() -> SchemaBuilder<query::Query, mutation::Mutation, subscription::Subscription> {
+fn builder() -> Builder {
     Schema::build(query::Query, mutation::Mutation::default(), subscription::Subscription)
-        .limit_depth(MAX_DEPTH)
-        .limit_complexity(MAX_FIELDS)
 }
 
 impl Api {
     /// Resolvers may use `parts`.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: &Parts, exposure: Exposure) -> Self {
         let batchers = Batchers::new(&parts.database, &parts.reader, &parts.metrics);
+        let watcher = Watcher::new(&batchers);
+        let shown = |builder: Builder| {
+            let builder = builder.data(parts.clone()).data(watcher.clone());
+            if exposure.is_hidden { builder.disable_introspection().disable_suggestions() } else { builder }
+        };
         Self {
-            schema: builder().data(parts.clone()).finish(),
-            validated: builder().data(parts).validation_mode(ValidationMode::Fast).finish(),
+            schema: shown(builder()).finish(),
+            validated: shown(builder()).validation_mode(ValidationMode::Fast).finish(),
             batchers,
             documents: Arc::default(),
+            limits: exposure.limits,
         }
+    }
+
+    /// The parsed document of a request, or why it is not answered.
+    fn document(&self, request: &Request) -> Result<Arc<Document>, Box<Response>> {
+        let refused =
+            |sentence| Box::new(refusal(Code::GraphqlValidationFailed, ServerError::new(sentence, None)));
+        let document = if let Some(known) = self.documents.known(&request.query) {
+            known
+        } else {
+            self.limits.check_text(&request.query).map_err(refused)?;
+            let unparsable =
+                |error| Box::new(with_codes(refusal(Code::GraphqlParseFailed, ServerError::from(error))));
+            self.documents.parse(&request.query).map_err(unparsable)?
+        };
+        // What was valid was within the limits, and no variable of it changes that.
+        if !document.is_valid(&request.variables) {
+            self.limits.check(&document.parsed, &request.variables).map_err(refused)?;
+        }
+        Ok(document)
     }
 
     /// Executes one request for a viewer. Every error of the response has a `code`.
     pub async fn execute(&self, mut request: Request, viewer: Viewer, allowed: Allowed) -> Response {
-        let document = match self.documents.parse(&request.query) {
+        let document = match self.document(&request) {
             Ok(document) => document,
-            Err(error) => return with_codes(refusal(Code::GraphqlParseFailed, ServerError::from(error))),
+            Err(refusal) => return *refusal,
         };
         if allowed == Allowed::Reading && !only_reads(&document.parsed, request.operation_name.as_deref()) {
             let error = ServerError::new("only queries are answered over GET; send a POST", None);
@@ -134,29 +166,20 @@ impl Api {
 
     /// Executes one operation of any kind for a viewer and streams its answers: one, or those of a
     /// subscription.
-    pub fn stream(&self, request: Request, viewer: Viewer) -> impl Stream<Item = Response> + Send + 'static {
+    pub fn stream(&self, mut request: Request, viewer: Viewer) -> BoxStream<'static, Response> {
+        match self.document(&request) {
+            Ok(document) => request.set_parsed_query(document.parsed.clone()),
+            Err(refusal) => return futures_util::stream::once(async { *refusal }).boxed(),
+        }
         let request = request.data(viewer).data(Loaders::new(&self.batchers));
-        self.schema.execute_stream(request).map(with_codes)
+        self.schema.execute_stream(request).map(with_codes).boxed()
     }
 }
 
-/// On a socket: the session's data holds the viewer, each operation gets loaders of its own.
-impl Executor for Api {
-    async fn execute(&self, request: Request) -> Response {
-        // The socket's protocol streams every operation.
-        with_codes(self.schema.execute(request).await)
-    }
-
-    fn execute_stream(&self, request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let viewer = session
-            .and_then(|data| data.get(&TypeId::of::<Arc<Viewer>>())?.downcast_ref::<Arc<Viewer>>().cloned());
-        if let Some(viewer) = viewer {
-            self.stream(request, (*viewer).clone()).boxed()
-        } else {
-            let error = ServerError::new("the connection has no viewer", None);
-            futures_util::stream::once(async { refusal(Code::Unauthenticated, error) }).boxed()
-        }
-    }
+/// Whether a response tells of execution: an error from before it has no path, and comes without data.
+#[must_use]
+pub fn executed(response: &Response) -> bool {
+    response.errors.is_empty() || response.errors.iter().any(|error| !error.path.is_empty())
 }
 
 /// Whether the operation that would run is a query. One that is not there changes nothing.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_graphql::{Context, ID, Subscription};
 use futures_util::{Stream, stream};
+use tokio::sync::watch::Receiver;
 use uuid::Uuid;
 
 use super::{
@@ -11,11 +12,11 @@ use super::{
     error::{Code, Fault},
     request::{Parts, parts, uuid, viewer},
     stats::TenantStats,
+    watch::{Seen, Watcher, differ},
 };
 use crate::{
     auth::{Action, Viewer},
     deletion::{self, Deletion, Status},
-    usage::{self, Stats},
 };
 
 /// Between two looks at the database.
@@ -38,11 +39,13 @@ impl Subscription {
         #[graphql(desc = "The tenant's id.")] tenant_id: ID,
     ) -> async_graphql::Result<impl Stream<Item = Streamed<TenantStats>>> {
         let tenant = uuid(&tenant_id, "tenantId")?;
-        let watch = Watch::new(context);
-        if !watch.viewer.may(Action::ReadTenant(tenant)) || watch.figures(tenant).await?.is_none() {
-            return Err(hidden("tenant").into());
-        }
-        Ok(stream::unfold((watch, None), move |(watch, last)| next_stats(watch, last, tenant)))
+        let watcher = context.data_unchecked::<Watcher>();
+        let may = viewer(context).may(Action::ReadTenant(tenant));
+        let now = if may { watcher.look(tenant).await? } else { None };
+        let Some(now) = now else { return Err(hidden("tenant").into()) };
+        let news = watcher.follow(tenant, Some(now.clone()));
+        let follower = Follower { watch: Watch::new(context), tenant, news, last: None, next: Some(now) };
+        Ok(stream::unfold(follower, Follower::next))
     }
 
     /// A deletion's record: now, and again whenever it has changed. Completes after `DELETED` or
@@ -81,43 +84,53 @@ impl Watch {
         self.viewer.expires_at <= self.parts.clock.now()
     }
 
-    async fn figures(&self, tenant: Uuid) -> Result<Option<Stats>, Fault> {
-        let Some(reading) = self.parts.reader.read(&[tenant]).await?.remove(&tenant) else { return Ok(None) };
-        match reading.stats {
-            Some(stats) => Ok(Some(stats)),
-            None => Err(usage::Error::UnknownZone(reading.tenant.time_zone).into()),
-        }
-    }
-
     async fn deletion(&self, id: Uuid) -> Result<Option<Deletion>, Fault> {
         let found = deletion::by_ids(&self.parts.database, &[id]).await?.pop();
         Ok(found.filter(|deletion| self.viewer.may(Action::ReadTenant(deletion.tenant))))
     }
 }
 
-async fn next_stats(
+/// Who listens to a tenant's figures.
+struct Follower {
     watch: Watch,
-    last: Option<Stats>,
     tenant: Uuid,
-) -> Option<(Streamed<TenantStats>, (Watch, Option<Stats>))> {
-    loop {
-        if watch.is_over() {
-            return None;
-        }
-        match watch.figures(tenant).await {
-            Ok(Some(stats)) => {
-                let same =
-                    last.as_ref().is_some_and(|last| Stats { as_of: stats.as_of, ..last.clone() } == stats);
-                if !same {
-                    let shown = TenantStats::new(tenant.into(), &stats).map_err(Into::into);
-                    return Some((shown, (watch, Some(stats))));
+    news: Receiver<Seen>,
+    /// What the listener knows.
+    last: Seen,
+    /// What it has not been told.
+    next: Seen,
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(Streamed<TenantStats>, Self)> {
+        loop {
+            if self.watch.is_over() {
+                return None;
+            }
+            if let Some(stats) = self.next.take() {
+                let shown = TenantStats::new(self.tenant.into(), &stats).map_err(Into::into);
+                self.last = Some(stats);
+                return Some((shown, self));
+            }
+            // Whether the token has ended is looked at as often as the tenant.
+            match tokio::time::timeout(PAUSE, self.news.changed()).await {
+                Err(_) => {}
+                Ok(Err(_)) => return None,
+                Ok(Ok(())) => {
+                    let seen = self.news.borrow_and_update().clone();
+                    match seen {
+                        None => return None,
+                        // What the watcher saw before this listener came is no news.
+                        Some(stats) => {
+                            let known = self.last.as_ref().map(|last| last.as_of);
+                            if known <= Some(stats.as_of) && differ(&self.last, &Some(stats.clone())) {
+                                self.next = Some(stats);
+                            }
+                        }
+                    }
                 }
             }
-            Ok(None) => return None,
-            // One failed look is no change; the next may succeed.
-            Err(_) => tracing::warn!(%tenant, "a look at a subscribed tenant failed"),
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -2,28 +2,23 @@
 
 use std::sync::Arc;
 
-use async_graphql::{
-    ParseRequestError, Request as Question, Response as Answer, ServerError, Value, http::parse_query_string,
-};
+use async_graphql::{ParseRequestError, Request as Question, Response as Answer, ServerError};
+use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
 use axum::{
     body::{Body, to_bytes},
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{FromRequest, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
-use serde::Serialize;
-
-use super::{Endpoints, live, request_id};
+use super::{Edge, Endpoints, Written, live, request_id};
 use crate::{
     auth::NotAuthentic,
-    graphql::{Allowed, Code, refusal},
+    graphql::{Allowed, Code, executed, refusal},
 };
 
 /// The media type of the GraphQL-over-HTTP specification.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
-/// Largest body of a request, in bytes. A document is a few thousand.
-const MAX_BODY: usize = 1 << 20;
 
 /// Queries only: a link must not change anything.
 pub(super) async fn get(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {
@@ -56,8 +51,8 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
         Err(reason) => return unauthenticated(headers, reason),
     };
     let question = match allowed {
-        Allowed::Reading => parse_query_string(head.uri.query().unwrap_or_default()),
-        Allowed::Everything => read(body).await,
+        Allowed::Reading => read_link(&head).await,
+        Allowed::Everything => read(body, &endpoints.edge).await,
     };
     let question = match question {
         Ok(question) if question.query.trim().is_empty() => {
@@ -69,10 +64,16 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
     };
     // Over GET every operation is checked to be a query, which a stream is not.
     if allowed == Allowed::Everything && live::wants_events(headers) {
-        return live::events(endpoints.api.stream(question, viewer));
+        return live::events(endpoints.api.stream(question, viewer), &endpoints.shutdown);
     }
-    let answer = endpoints.api.execute(question, viewer, allowed).await;
-    let status = if !accepts_graphql_response(headers) || answer.errors.is_empty() || executed(&answer) {
+    let patience = endpoints.edge.request_timeout;
+    let Ok(answer) = tokio::time::timeout(patience, endpoints.api.execute(question, viewer, allowed)).await
+    else {
+        let sentence = "the request took too long; ask for less, or try again in a moment";
+        let answer = refusal(Code::Unavailable, ServerError::new(sentence, None));
+        return respond(headers, StatusCode::SERVICE_UNAVAILABLE, answer);
+    };
+    let status = if !accepts_graphql_response(headers) || executed(&answer) {
         StatusCode::OK
     } else {
         StatusCode::BAD_REQUEST
@@ -80,19 +81,24 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
     respond(headers, status, answer)
 }
 
+/// Reads a request from an address.
+async fn read_link(head: &Parts) -> Result<Question, ParseRequestError> {
+    let link = Request::from_parts(head.clone(), Body::empty());
+    let decoded = GraphQLRequest::<GraphQLRejection>::from_request(link, &()).await;
+    decoded.map(GraphQLRequest::into_inner).map_err(|GraphQLRejection(error)| error)
+}
+
 /// Reads a request from a body of bounded size.
-async fn read(body: Body) -> Result<Question, ParseRequestError> {
-    let body = to_bytes(body, MAX_BODY).await.map_err(|_| ParseRequestError::PayloadTooLarge)?;
+async fn read(body: Body, edge: &Edge) -> Result<Question, ParseRequestError> {
+    let late = |_| ParseRequestError::Io(std::io::ErrorKind::TimedOut.into());
+    let body =
+        tokio::time::timeout(edge.request_timeout, to_bytes(body, edge.max_body)).await.map_err(late)?;
+    let body = body.map_err(|_| ParseRequestError::PayloadTooLarge)?;
     // The decoder would take a list for the fields of a request in their order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(ParseRequestError::UnsupportedBatch);
     }
     serde_json::from_slice(&body).map_err(|error| ParseRequestError::InvalidRequest(error.into()))
-}
-
-/// Whether the document was executed: an error after that has a path, and is part of the answer.
-fn executed(answer: &Answer) -> bool {
-    answer.errors.iter().any(|error| !error.path.is_empty())
 }
 
 fn unauthenticated(headers: &HeaderMap, reason: NotAuthentic) -> Response {
@@ -106,6 +112,7 @@ fn undecodable(headers: &HeaderMap, error: &ParseRequestError) -> Response {
     tracing::debug!(%error, "not a GraphQL request");
     let (status, sentence) = match error {
         ParseRequestError::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
+        ParseRequestError::Io(_) => (StatusCode::REQUEST_TIMEOUT, "the request came too slowly"),
         ParseRequestError::UnsupportedBatch => {
             (StatusCode::BAD_REQUEST, "batches are not supported; send one request at a time")
         }
@@ -125,16 +132,6 @@ fn accepts_graphql_response(headers: &HeaderMap) -> bool {
         .any(|value| value.contains(GRAPHQL_RESPONSE))
 }
 
-/// An answer as the specification wants it: one that was not executed has no `data`, one without
-/// errors has no `errors`.
-#[derive(Serialize)]
-struct Written<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [ServerError],
-}
-
 /// Writes the answer in the media type that was asked for, each error with the request's name.
 fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Response {
     for error in &mut answer.errors {
@@ -145,11 +142,7 @@ fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Respo
     } else {
         "application/json; charset=utf-8"
     };
-    let body = Written {
-        data: (answer.errors.is_empty() || executed(&answer)).then_some(&answer.data),
-        errors: &answer.errors,
-    };
-    let body = match serde_json::to_vec(&body) {
+    let body = match serde_json::to_vec(&Written::of(&answer)) {
         Ok(body) => body,
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");

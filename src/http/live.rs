@@ -1,26 +1,20 @@
-//! Subscriptions: Server-Sent Events on `/graphql`, and `graphql-transport-ws` on `/graphql/ws`.
+//! Subscriptions as Server-Sent Events on `/graphql`, each over a connection of its own.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::convert::Infallible;
 
-use async_graphql::Data;
-use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
+use async_graphql::Response as Answer;
 use axum::{
-    extract::{State, WebSocketUpgrade},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderName, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
 use futures_util::{Stream, StreamExt, stream};
-use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
-use super::Endpoints;
-
-/// The protocol spoken on `/graphql/ws`.
-const PROTOCOL: &str = "graphql-transport-ws";
-/// A client that answers no ping for so long is gone.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Proxies that buffer answers would hold events back.
+const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
 /// Whether the caller asks for a stream of events.
 pub(super) fn wants_events(headers: &HeaderMap) -> bool {
@@ -28,37 +22,18 @@ pub(super) fn wants_events(headers: &HeaderMap) -> bool {
     accept.into_iter().any(|value| value.contains("text/event-stream"))
 }
 
-/// Each answer as an event `next`, and `complete` at the end.
-pub(super) fn events(answers: impl Stream<Item = async_graphql::Response> + Send + 'static) -> Response {
+/// Each answer as an event `next`, and `complete` at the end. Ends with `shutdown`, without `complete`: the client
+/// connects again, elsewhere.
+pub(super) fn events(
+    answers: impl Stream<Item = Answer> + Send + 'static,
+    shutdown: &CancellationToken,
+) -> Response {
     let next = answers.map(|answer| {
-        let data = serde_json::to_string(&answer).unwrap_or_default();
+        let data = serde_json::to_string(&super::Written::of(&answer)).unwrap_or_default();
         Ok::<_, Infallible>(Event::default().event("next").data(data))
     });
     let complete = stream::once(async { Ok(Event::default().event("complete").data("")) });
-    Sse::new(next.chain(complete)).keep_alive(KeepAlive::default()).into_response()
-}
-
-/// Opens a socket. The token comes as `Authorization` in `connection_init`: a browser can set no
-/// header here.
-pub(super) async fn socket(
-    State(endpoints): State<Arc<Endpoints>>,
-    protocol: GraphQLProtocol,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    upgrade.protocols([PROTOCOL]).on_upgrade(move |socket| async move {
-        let api = endpoints.api.clone();
-        GraphQLWebSocket::new(socket, api, protocol)
-            .keepalive_timeout(SILENCE)
-            .on_connection_init(move |payload| authenticate(endpoints, payload))
-            .serve()
-            .await;
-    })
-}
-
-async fn authenticate(endpoints: Arc<Endpoints>, payload: Value) -> async_graphql::Result<Data> {
-    let given = ["Authorization", "authorization"].iter().find_map(|name| payload.get(name)?.as_str());
-    let viewer = endpoints.authenticator.viewer(given).await.map_err(|reason| reason.to_string())?;
-    let mut data = Data::default();
-    data.insert(Arc::new(viewer));
-    Ok(data)
+    let events = next.chain(complete).take_until(shutdown.clone().cancelled_owned());
+    let headers = [(header::CACHE_CONTROL, "no-store"), UNBUFFERED];
+    (headers, Sse::new(events).keep_alive(KeepAlive::default())).into_response()
 }

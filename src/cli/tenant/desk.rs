@@ -14,6 +14,8 @@ use crate::{
     config::{CertificateOptions, StorageOptions},
     database::Database,
     graphql::Api,
+    graphql::Exposure,
+    http::Edge,
     metrics::Metrics,
     storage::Storage,
 };
@@ -90,6 +92,9 @@ impl Platform {
             session_timeout: self.session.timeout(),
             metrics: Metrics::default(),
             erasing,
+            // Of this process's own documents.
+            exposure: Exposure::default(),
+            edge: Edge::default(),
         };
         let api = app.api();
         Ok(Desk { app, api })

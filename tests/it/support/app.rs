@@ -16,6 +16,8 @@ use tenant_gateway::{
     clock::Clock,
     database::Database,
     deletion::Worker,
+    graphql::Exposure,
+    http::Edge,
     metrics::Metrics,
     storage::Storage,
     usage::{Folded, Keeper},
@@ -95,12 +97,14 @@ impl TestApp {
             session_timeout: TimeDelta::hours(2),
             metrics: Metrics::default(),
             erasing: Erasing::with(storage.clone()),
+            exposure: Exposure::default(),
+            edge: Edge::default(),
         };
         let worker = Mutex::new(Some(app.eraser()));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
-        tokio::spawn(app::serve(listener, app.router(), shutdown.clone()));
+        tokio::spawn(app::serve(listener, app.router(shutdown.clone()), shutdown.clone()));
         let client = client();
         Self {
             database,

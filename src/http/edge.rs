@@ -1,0 +1,77 @@
+//! What stands between the internet and the endpoints: who may call from a foreign page, how large and how slow a
+//! request may be, and the headers that every answer carries.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    http::{HeaderName, HeaderValue, Method, header},
+};
+use tower_http::{
+    cors::{AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
+
+use super::REQUEST_ID;
+
+/// How a browser keeps the answer of a preflight.
+const PREFLIGHT: Duration = Duration::from_mins(10);
+
+/// The settings of the edge.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Largest body of a request, in bytes.
+    pub max_body: usize,
+    /// Longest time that a request may take to arrive, and then to be answered. A subscription may go on.
+    pub request_timeout: Duration,
+    /// Origins whose pages may call, such as `https://dashboard.example`.
+    pub origins: Vec<String>,
+    /// Whether the playground is served.
+    pub playground: bool,
+}
+
+impl Default for Edge {
+    /// A document is a few thousand bytes, and an answer takes milliseconds.
+    fn default() -> Self {
+        Self {
+            max_body: 1 << 20,
+            request_timeout: Duration::from_secs(30),
+            origins: Vec::new(),
+            playground: true,
+        }
+    }
+}
+
+impl Edge {
+    /// Adds what every answer of `router` has.
+    pub(super) fn around(&self, router: Router) -> Router {
+        let always = [
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::REFERRER_POLICY, "no-referrer"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+            // A page has a policy of its own.
+            (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+            (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        ];
+        let mut router = router;
+        for (name, value) in always {
+            if name.as_str() == "cross-origin-resource-policy" && !self.origins.is_empty() {
+                continue;
+            }
+            let value = HeaderValue::from_static(value);
+            router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
+        }
+        if self.origins.is_empty() {
+            return router;
+        }
+        // What is no header cannot be an origin that a browser sends.
+        let origins = self.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+        let cors = CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::ACCEPT])
+            .expose_headers([HeaderName::from_static(REQUEST_ID), header::RETRY_AFTER])
+            .max_age(PREFLIGHT);
+        router.layer(cors)
+    }
+}

@@ -1,0 +1,335 @@
+//! Operations over a socket, by the protocol `graphql-transport-ws`.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_graphql::{Request as Question, Response as Answer, ServerError};
+use axum::{
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{CloseFrame, Message, WebSocket},
+    },
+    response::Response,
+};
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::{
+    sync::mpsc,
+    task::AbortHandle,
+    time::{Instant, interval, timeout},
+};
+
+use super::{Endpoints, Written};
+use crate::{
+    auth::Viewer,
+    graphql::{Code, executed, refusal},
+};
+
+/// The name of the protocol.
+const PROTOCOL: &str = "graphql-transport-ws";
+/// A client that does not begin within this time is cut off.
+const BEGINNING: Duration = Duration::from_secs(10);
+/// Between two pings of the server.
+const PING: Duration = Duration::from_secs(20);
+/// A client from which nothing comes for so long, not even the answer to a ping, is gone.
+const SILENCE: Duration = Duration::from_secs(50);
+/// A socket without an operation is closed after this time.
+const IDLE: Duration = Duration::from_mins(10);
+/// A socket is closed after this time, and the client connects again: connections spread over new replicas.
+const LIFETIME: Duration = Duration::from_hours(12);
+/// A client that does not take a message for so long is too slow, and is dropped.
+const SLOWNESS: Duration = Duration::from_secs(10);
+/// Longest message that is taken, in bytes.
+const MAX_MESSAGE: usize = 1 << 20;
+/// Operations that one socket may have going on.
+const MAX_OPERATIONS: usize = 100;
+/// Answers that wait to be sent; then the operations of the socket wait.
+const MAX_UNSENT: usize = 16;
+
+/// Why a socket is closed: what the protocol says, and beyond it what a client should know.
+#[derive(Clone, Copy, Debug)]
+enum Close {
+    NotProtocol,
+    NoProtocol,
+    Unauthorized,
+    Forbidden,
+    NotBegun,
+    BegunTwice,
+    Duplicate,
+    TokenEnded,
+    Silent,
+    Idle,
+    TooOld,
+    TooSlow,
+    Stopping,
+}
+
+impl Close {
+    fn frame(self) -> CloseFrame {
+        let (code, reason) = match self {
+            Self::NotProtocol => (4400, "not a message of graphql-transport-ws"),
+            Self::NoProtocol => (4406, "the protocol must be graphql-transport-ws"),
+            Self::Unauthorized => (4401, "send connection_init first"),
+            Self::Forbidden => (4403, "no token, or none that is accepted"),
+            Self::NotBegun => (4408, "connection_init did not come in time"),
+            Self::BegunTwice => (4429, "connection_init came twice"),
+            Self::Duplicate => (4409, "an operation of this id is going on"),
+            Self::TokenEnded => (4403, "the token has ended; connect with a new one"),
+            Self::Silent => (4408, "nothing came for too long"),
+            Self::Idle => (1000, "no operation for too long"),
+            Self::TooOld => (1001, "connect again"),
+            Self::TooSlow => (1013, "messages were taken too slowly"),
+            Self::Stopping => (1001, "the gateway stops; connect again"),
+        };
+        CloseFrame { code, reason: reason.into() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum FromClient {
+    ConnectionInit {
+        #[serde(default)]
+        payload: Option<Value>,
+    },
+    Subscribe {
+        id: String,
+        payload: Box<Question>,
+    },
+    Complete {
+        id: String,
+    },
+    Ping {
+        #[serde(default)]
+        payload: Option<Value>,
+    },
+    Pong {},
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ToClient<'a> {
+    ConnectionAck,
+    Next {
+        id: &'a str,
+        payload: Written<'a>,
+    },
+    Error {
+        id: &'a str,
+        payload: &'a [ServerError],
+    },
+    Complete {
+        id: &'a str,
+    },
+    Ping,
+    Pong {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<&'a Value>,
+    },
+}
+
+/// Something that an operation has to tell.
+struct News {
+    id: String,
+    /// Tells an operation from a later one of the same id.
+    number: u64,
+    /// Nothing: it is complete.
+    answer: Option<Answer>,
+}
+
+/// Opens a socket. The token comes as `Authorization` in `connection_init`: a browser can set no header here.
+pub(super) async fn socket(State(endpoints): State<Arc<Endpoints>>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).on_upgrade(
+        async move |socket| {
+            let speaks = socket.protocol().is_some();
+            let mut session = Session::new(endpoints, socket);
+            let end = if speaks { session.run().await } else { Some(Close::NoProtocol) };
+            if let Some(close) = end {
+                tracing::debug!(?close, "a socket is closed");
+                // Whoever is gone needs no farewell.
+                let farewell = session.socket.send(Message::Close(Some(close.frame())));
+                let _ = timeout(SLOWNESS, farewell).await;
+            }
+        },
+    )
+}
+
+struct Session {
+    endpoints: Arc<Endpoints>,
+    socket: WebSocket,
+    viewer: Option<Viewer>,
+    operations: HashMap<String, (u64, AbortHandle)>,
+    /// Operations so far.
+    count: u64,
+    told: mpsc::Sender<News>,
+    news: mpsc::Receiver<News>,
+    opened: Instant,
+    heard: Instant,
+    busy: Instant,
+}
+
+impl Session {
+    fn new(endpoints: Arc<Endpoints>, socket: WebSocket) -> Self {
+        let (told, news) = mpsc::channel(MAX_UNSENT);
+        let now = Instant::now();
+        let operations = HashMap::new();
+        Self {
+            endpoints,
+            socket,
+            viewer: None,
+            operations,
+            count: 0,
+            told,
+            news,
+            opened: now,
+            heard: now,
+            busy: now,
+        }
+    }
+
+    /// Until the end. Returns why the socket is to be closed; nothing where the client has gone.
+    async fn run(&mut self) -> Option<Close> {
+        let mut ping = interval(PING);
+        ping.reset();
+        // Often enough for the shortest of the limits.
+        let mut watch = interval(Duration::from_secs(1));
+        let shutdown = self.endpoints.shutdown.clone();
+        loop {
+            let outcome = tokio::select! {
+                message = self.socket.recv() => match message {
+                    Some(Ok(message)) => self.receive(message).await,
+                    Some(Err(_)) | None => return None,
+                },
+                Some(news) = self.news.recv() => self.tell(news).await,
+                _ = ping.tick() => match self.viewer {
+                    Some(_) => self.send(&ToClient::Ping).await,
+                    None => Ok(()),
+                },
+                _ = watch.tick() => self.check(),
+                () = shutdown.cancelled() => Err(Some(Close::Stopping)),
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+
+    /// What time has brought.
+    fn check(&mut self) -> Result<(), Option<Close>> {
+        if !self.operations.is_empty() {
+            self.busy = Instant::now();
+        }
+        let close = match &self.viewer {
+            None if self.opened.elapsed() > BEGINNING => Close::NotBegun,
+            Some(viewer) if self.endpoints.authenticator.has_ended(viewer) => Close::TokenEnded,
+            _ if self.heard.elapsed() > SILENCE => Close::Silent,
+            _ if self.busy.elapsed() > IDLE => Close::Idle,
+            _ if self.opened.elapsed() > LIFETIME => Close::TooOld,
+            _ => return Ok(()),
+        };
+        Err(Some(close))
+    }
+
+    async fn receive(&mut self, message: Message) -> Result<(), Option<Close>> {
+        self.heard = Instant::now();
+        let text = match message {
+            Message::Text(text) => text,
+            Message::Close(_) => return Err(None),
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Binary(_) => return Err(Some(Close::NotProtocol)),
+        };
+        match serde_json::from_str(&text) {
+            Ok(FromClient::ConnectionInit { payload }) => self.begin(payload).await,
+            Ok(FromClient::Subscribe { id, payload }) => self.start(id, *payload).await,
+            Ok(FromClient::Complete { id }) => {
+                if let Some((_, task)) = self.operations.remove(&id) {
+                    task.abort();
+                }
+                Ok(())
+            }
+            Ok(FromClient::Ping { payload }) => {
+                self.send(&ToClient::Pong { payload: payload.as_ref() }).await
+            }
+            Ok(FromClient::Pong {}) => Ok(()),
+            Err(_) => Err(Some(Close::NotProtocol)),
+        }
+    }
+
+    async fn begin(&mut self, payload: Option<Value>) -> Result<(), Option<Close>> {
+        if self.viewer.is_some() {
+            return Err(Some(Close::BegunTwice));
+        }
+        let payload = payload.unwrap_or_default();
+        let given = ["Authorization", "authorization"].iter().find_map(|name| payload.get(name)?.as_str());
+        match self.endpoints.authenticator.viewer(given).await {
+            Ok(viewer) => self.viewer = Some(viewer),
+            Err(_) => return Err(Some(Close::Forbidden)),
+        }
+        self.send(&ToClient::ConnectionAck).await
+    }
+
+    async fn start(&mut self, id: String, question: Question) -> Result<(), Option<Close>> {
+        let Some(viewer) = self.viewer.clone() else { return Err(Some(Close::Unauthorized)) };
+        if self.operations.contains_key(&id) {
+            return Err(Some(Close::Duplicate));
+        }
+        if self.operations.len() == MAX_OPERATIONS {
+            let sentence = format!("this socket has {MAX_OPERATIONS} operations going on; end one first");
+            let refusal = refusal(Code::BadRequest, ServerError::new(sentence, None));
+            return self.send(&ToClient::Error { id: &id, payload: &refusal.errors }).await;
+        }
+        self.count += 1;
+        let (number, told, name) = (self.count, self.told.clone(), id.clone());
+        let mut answers = self.endpoints.api.stream(question, viewer);
+        let task = tokio::spawn(async move {
+            while let Some(answer) = answers.next().await {
+                if told.send(News { id: name.clone(), number, answer: Some(answer) }).await.is_err() {
+                    return;
+                }
+            }
+            // The socket is gone, or waits for this.
+            let _ = told.send(News { id: name, number, answer: None }).await;
+        });
+        self.operations.insert(id, (number, task.abort_handle()));
+        Ok(())
+    }
+
+    async fn tell(&mut self, news: News) -> Result<(), Option<Close>> {
+        let News { id, number, answer } = news;
+        if self.operations.get(&id).is_none_or(|(current, _)| *current != number) {
+            return Ok(());
+        }
+        match answer {
+            // What was not executed ends with its errors.
+            Some(answer) if !executed(&answer) => {
+                self.operations.remove(&id);
+                self.send(&ToClient::Error { id: &id, payload: &answer.errors }).await
+            }
+            Some(answer) => self.send(&ToClient::Next { id: &id, payload: Written::of(&answer) }).await,
+            None => {
+                self.operations.remove(&id);
+                self.send(&ToClient::Complete { id: &id }).await
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &ToClient<'_>) -> Result<(), Option<Close>> {
+        let text = serde_json::to_string(message).map_err(|error| {
+            tracing::error!(%error, "an answer could not be written");
+            None
+        })?;
+        match timeout(SLOWNESS, self.socket.send(Message::Text(text.into()))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(None),
+            Err(_) => Err(Some(Close::TooSlow)),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for (_, task) in self.operations.values() {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What a request may ask for, how it may come, and what every answer carries.
+
+use std::time::Duration;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{Rows, TenantRow, TestApp, Token, on_both};
+
+/// A document beyond a limit is refused before it is validated, with a sentence that names the limit.
+#[tokio::test]
+async fn documents_beyond_a_limit_are_refused_quickly() {
+    on_both(async |app| {
+        let mut bomb = "{ ...f0 }".to_owned();
+        for number in 0..60 {
+            let next = number + 1;
+            bomb.extend([format!(" fragment f{number} on Query {{ ...f{next} ...f{next} }}")]);
+        }
+        bomb += " fragment f60 on Query { viewer { role } }";
+        let many = |text: &str, times: usize| text.repeat(times);
+        let aliases: Vec<_> = (0..20_000).map(|number| format!("a{number}: viewer {{ role }}")).collect();
+        let few_aliases: Vec<_> = (0..300).map(|number| format!("a{number}: role")).collect();
+        for (document, limit) in [
+            (bomb, "costs more than"),
+            (format!("{{ {} }}", aliases.join(" ")), "tokens"),
+            (format!("{{ viewer {{ {} }} }}", few_aliases.join(" ")), "aliases"),
+            (format!("{{ viewer {} {{ role }} }}", many("@skip(if: false) ", 500)), "directives"),
+            (format!("{{ {} }}", many("viewer { role } ", 60)), "at its root"),
+            (format!("{{ {} role {} }}", many("viewer { ", 40), many("} ", 40)), "nested deeper"),
+            (format!("{{ tenant(id: {}1{}) {{ id }} }}", many("[", 2_000), many("]", 2_000)), "brackets"),
+            (
+                format!("{{ tenants(first: 100) {{ nodes {{ {} }} }} }}", many("id name status ", 80)),
+                "costs more than",
+            ),
+        ] {
+            let asked = app.post(Token::Admin, &document, json!({}));
+            let answer = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("an answer soon");
+            assert_eq!(answer.codes(), ["GRAPHQL_VALIDATION_FAILED"], "{limit}: {answer:?}");
+            let sentence = answer.body["errors"][0]["message"].as_str().expect("a sentence");
+            assert!(sentence.contains(limit), "{limit}: {sentence}");
+        }
+        // Limits of pages that a variable sizes hold for a document that was answered before with a smaller one.
+        let page =
+            format!("query ($n: Int) {{ tenants(first: $n) {{ nodes {{ {} }} }} }}", many("id name ", 150));
+        assert!(app.post(Token::Admin, &page, json!({ "n": 1 })).await.body.get("errors").is_none());
+        assert_eq!(
+            app.post(Token::Admin, &page, json!({ "n": 100 })).await.codes(),
+            ["GRAPHQL_VALIDATION_FAILED"]
+        );
+    })
+    .await;
+}
+
+async fn send(app: &TestApp, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = app.client.request(method, format!("{}{path}", app.url));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.expect("an answer")
+}
+
+/// No page of another site may read answers or frame them, and no answer is taken for another kind of file.
+#[tokio::test]
+async fn every_answer_carries_the_headers_of_security() {
+    on_both(async |app| {
+        for path in ["/graphql", "/graphiql", "/healthz", "/metrics", "/nothing"] {
+            let answer = send(&app, Method::GET, path, &[("origin", "https://foreign.example")]).await;
+            let header = |name: &str| {
+                answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+            };
+            assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+            assert_eq!(header("x-frame-options"), "DENY", "{path}");
+            assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+            assert!(header("content-security-policy").contains("frame-ancestors 'none'"), "{path}");
+            assert!(header("content-security-policy").starts_with("default-src 'none'"), "{path}");
+            assert_eq!(header("access-control-allow-origin"), "", "{path}");
+        }
+    })
+    .await;
+}
+
+/// A body that never ends in time does not hold its connection, and one that is too large is not read.
+#[tokio::test]
+async fn large_bodies_are_refused() {
+    on_both(async |app| {
+        let body = format!(
+            "{{\"query\": \"{{ viewer {{ role }} }}\", \"variables\": {{\"x\": \"{}\"}} }}",
+            "x".repeat(20 << 20)
+        );
+        let sent = app
+            .client
+            .post(format!("{}/graphql", app.url))
+            .bearer_auth(app.token(Token::Admin).expect("a token"))
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await;
+        // The server may hang up before all of it was sent.
+        if let Ok(answer) = sent {
+            assert_eq!(answer.status(), 413);
+        }
+        let tenant = app.tenant(TenantRow::default()).await;
+        let data = app.admin("query ($id: ID!) { tenant(id: $id) { id } }", json!({ "id": tenant })).await;
+        assert_eq!(data["tenant"]["id"], json!(tenant), "others are answered");
+    })
+    .await;
+}
+
+/// The program with these options, and its address.
+fn start(app: &TestApp, options: &[&str]) -> (std::process::Child, u16) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("a port")
+        .port();
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_tenant-gateway"))
+        .args([
+            "serve",
+            "--no-workers",
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--database-url",
+            &app.database_url,
+        ])
+        .args(options)
+        .env("JWT_SECRET", "a secret of the test")
+        .env("RUST_LOG", "off")
+        .spawn()
+        .expect("the gateway");
+    (child, port)
+}
+
+/// Sends bytes as they are, and returns what comes back until the other side hangs up.
+async fn raw(port: u16, sent: &str) -> String {
+    let mut stream = None;
+    for _ in 0..100 {
+        match TcpStream::connect(("127.0.0.1", port)).await {
+            Ok(open) => {
+                stream = Some(open);
+                break;
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    let mut stream = stream.expect("a gateway");
+    stream.write_all(sent.as_bytes()).await.expect("an open connection");
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(Duration::from_secs(4), read).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Options: a short time for requests, an origin that may call, and a schema that is kept to itself.
+#[tokio::test]
+async fn the_edge_does_as_its_options_say() {
+    on_both(async |app| {
+        let (mut child, port) =
+            start(&app, &["--request-timeout", "300ms", "--cors-origin", "https://dashboard.example", "--hide-schema"]);
+        let mint = std::process::Command::new(env!("CARGO_BIN_EXE_tenant-gateway"))
+            .args(["token", "--role", "admin"])
+            .env("JWT_SECRET", "a secret of the test")
+            .output()
+            .expect("a token");
+        let token = String::from_utf8(mint.stdout).expect("text").trim().to_owned();
+        let slow = format!(
+            "POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+             content-length: 100\r\nconnection: close\r\n\r\n{{"
+        );
+        let answer = raw(port, &slow).await;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+
+        let preflight = |origin: &str| {
+            format!(
+                "OPTIONS /graphql HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\naccess-control-request-method: POST\r\n\
+                 access-control-request-headers: authorization,content-type\r\nconnection: close\r\n\r\n"
+            )
+        };
+        let allowed = raw(port, &preflight("https://dashboard.example")).await;
+        assert!(allowed.contains("access-control-allow-origin: https://dashboard.example"), "{allowed}");
+        let foreign = raw(port, &preflight("https://foreign.example")).await;
+        assert!(!foreign.contains("access-control-allow-origin"), "{foreign}");
+
+        let ask = |document: &str| {
+            let body = json!({ "query": document }).to_string();
+            format!(
+                "POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+                 content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        let shown = raw(port, &ask("{ __schema { queryType { name } } }")).await;
+        assert!(!shown.contains("queryType\""), "{shown}");
+        let mistyped = raw(port, &ask("{ tenantz { id } }")).await;
+        assert!(mistyped.contains("GRAPHQL_VALIDATION_FAILED") && !mistyped.contains("Did you mean"), "{mistyped}");
+        let playground = raw(port, "GET /graphiql HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        assert!(playground.starts_with("HTTP/1.1 404"), "{playground}");
+        child.kill().expect("SIGKILL");
+        child.wait().expect("an end");
+        let suggested = app.post(Token::Admin, "{ tenantz { id } }", Value::Null).await;
+        assert!(suggested.body.to_string().contains("Did you mean"), "by default names are suggested");
+    })
+    .await;
+}

@@ -1,0 +1,176 @@
+//! `graphql-transport-ws`: what closes a socket, with which code, and that operations do not disturb each other.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use crate::support::{Call, Rows, TenantRow, TestApp, Token, noon, on_both};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    async fn open(app: &TestApp) -> Self {
+        let address = format!("{}/graphql/ws", app.url.replacen("http", "ws", 1));
+        let mut request = address.into_client_request().expect("an address");
+        let protocol = "graphql-transport-ws".parse().expect("a header");
+        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        Self(tokio_tungstenite::connect_async(request).await.expect("a socket").0)
+    }
+
+    /// A socket that a viewer has begun to use.
+    async fn begun(app: &TestApp, who: Token) -> Self {
+        let mut socket = Self::open(app).await;
+        let token = app.token(who).map(|token| format!("Bearer {token}"));
+        socket.say(&json!({ "type": "connection_init", "payload": { "Authorization": token } })).await;
+        assert_eq!(socket.hear().await, Ok(json!({ "type": "connection_ack" })));
+        socket
+    }
+
+    async fn say(&mut self, message: &Value) {
+        self.0.send(Message::text(message.to_string())).await.expect("an open socket");
+    }
+
+    /// The next message, or the code that the socket is closed with.
+    async fn hear(&mut self) -> Result<Value, u16> {
+        loop {
+            match timeout(PATIENCE, self.0.next())
+                .await
+                .expect("a message in time")
+                .expect("no end")
+                .expect("a message")
+            {
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text).expect("JSON");
+                    if message["type"] != "ping" {
+                        return Ok(message);
+                    }
+                }
+                Message::Close(frame) => return Err(frame.expect("a reason").code.into()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn subscribe(id: &str, query: &str) -> Value {
+    json!({ "type": "subscribe", "id": id, "payload": { "query": query } })
+}
+
+#[tokio::test]
+async fn what_the_protocol_does_not_allow_closes_with_its_code() {
+    on_both(async |app| {
+        let init = json!({ "type": "connection_init" });
+        for (messages, code) in [
+            (vec![json!({ "type": "nonsense" })], 4400),
+            (vec![json!("text")], 4400),
+            (vec![subscribe("1", "{ viewer { role } }")], 4401),
+            (vec![init], 4403),
+        ] {
+            let mut socket = Socket::open(&app).await;
+            for message in &messages {
+                socket.say(message).await;
+            }
+            assert_eq!(socket.hear().await, Err(code), "{messages:?}");
+        }
+        let mut socket = Socket::begun(&app, Token::Admin).await;
+        socket.say(&json!({ "type": "connection_init" })).await;
+        assert_eq!(socket.hear().await, Err(4429));
+
+        let tenant = app.tenant(TenantRow::default()).await;
+        let endless = format!("subscription {{ tenantStats(tenantId: \"{tenant}\") {{ totalAgents }} }}");
+        let mut socket = Socket::begun(&app, Token::Admin).await;
+        socket.say(&subscribe("same", &endless)).await;
+        assert_eq!(socket.hear().await.expect("figures")["type"], "next");
+        socket.say(&subscribe("same", &endless)).await;
+        assert_eq!(socket.hear().await, Err(4409));
+    })
+    .await;
+}
+
+/// Queries and subscriptions side by side; an operation that was ended is silent, and its id is free again.
+#[tokio::test]
+async fn operations_of_one_socket_do_not_disturb_each_other() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let agent = app.agent(tenant).await;
+        let endless = format!("subscription {{ tenantStats(tenantId: \"{tenant}\") {{ totalCallsToday }} }}");
+        let mut socket = Socket::begun(&app, Token::Tenant(tenant)).await;
+        socket.say(&subscribe("one", &endless)).await;
+        assert_eq!(
+            socket.hear().await.expect("figures")["payload"]["data"]["tenantStats"]["totalCallsToday"],
+            0
+        );
+        socket.say(&subscribe("two", "{ viewer { role } }")).await;
+        let next =
+            json!({ "type": "next", "id": "two", "payload": { "data": { "viewer": { "role": "TENANT" } } } });
+        assert_eq!(socket.hear().await, Ok(next));
+        assert_eq!(socket.hear().await, Ok(json!({ "type": "complete", "id": "two" })));
+        socket.say(&subscribe("three", "{ nothing }")).await;
+        let error = socket.hear().await.expect("an error");
+        assert_eq!((&error["type"], &error["id"]), (&json!("error"), &json!("three")));
+        assert_eq!(error["payload"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+        app.call(&Call::of(&agent, noon())).await;
+        let news = socket.hear().await.expect("news");
+        assert_eq!(
+            (&news["id"], &news["payload"]["data"]["tenantStats"]["totalCallsToday"]),
+            (&json!("one"), &json!(1))
+        );
+        socket.say(&json!({ "type": "complete", "id": "one" })).await;
+        socket.say(&json!({ "type": "ping", "payload": { "at": 1 } })).await;
+        assert_eq!(socket.hear().await, Ok(json!({ "type": "pong", "payload": { "at": 1 } })));
+        socket.say(&subscribe("one", "{ viewer { role } }")).await;
+        assert_eq!(socket.hear().await.expect("an answer")["type"], "next");
+    })
+    .await;
+}
+
+/// A token that ends takes its socket along, and a stopping gateway says so instead of hanging up.
+#[tokio::test]
+async fn a_socket_ends_with_its_token_and_with_the_gateway() {
+    on_both(async |app| {
+        let mut ending = Socket::begun(&app, Token::Admin).await;
+        app.clock.set(noon() + chrono::TimeDelta::days(400));
+        assert_eq!(ending.hear().await, Err(4403));
+        app.clock.set(noon());
+        let mut stopped = Socket::begun(&app, Token::Admin).await;
+        app.shutdown.cancel();
+        assert_eq!(stopped.hear().await, Err(1001));
+    })
+    .await;
+}
+
+/// However many listen, tenants are looked at together, and not at all when nobody listens.
+#[tokio::test]
+async fn many_listeners_take_few_statements() {
+    on_both(async |app| {
+        let mut tenants = Vec::new();
+        for _ in 0..10 {
+            tenants.push(app.tenant(TenantRow::default()).await);
+        }
+        let mut socket = Socket::begun(&app, Token::Admin).await;
+        for number in 0..60 {
+            let tenant = tenants[number % 10];
+            let query = format!("subscription {{ tenantStats(tenantId: \"{tenant}\") {{ totalAgents }} }}");
+            socket.say(&subscribe(&number.to_string(), &query)).await;
+        }
+        for _ in 0..60 {
+            assert_eq!(socket.hear().await.expect("figures")["type"], "next");
+        }
+        let of_a_while = async || tokio::time::sleep(Duration::from_secs(3)).await;
+        let (statements, ()) = app.counting(of_a_while()).await;
+        assert!((2..=4).contains(&statements), "{statements} statements in three seconds");
+        drop(socket);
+        of_a_while().await;
+        let (statements, ()) = app.counting(of_a_while()).await;
+        assert_eq!(statements, 0, "nobody listens");
+    })
+    .await;
+}
