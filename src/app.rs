@@ -13,12 +13,17 @@ use crate::{
     clock::Clock,
     database::Database,
     deletion::{Bell, Deletions, Limits, Tools, Worker, certificate::Signer},
-    graphql::{Api, Exposure, Parts},
-    http::{self, Edge, Endpoints},
+    graphql::{Api, Parts},
+    http::{self, Endpoints},
     metrics::Metrics,
     storage::Storage,
     usage::{Keeper, Reader},
     workers,
+};
+
+pub use crate::{
+    graphql::{DocumentLimits, Exposure},
+    http::Edge,
 };
 
 /// After a shutdown is asked for, requests in flight get so long to finish.

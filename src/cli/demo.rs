@@ -14,13 +14,11 @@ use super::{
     serve::{listen, until_signal},
 };
 use crate::{
-    app::{self, App, Erasing},
+    app::{self, App, Edge, Erasing, Exposure},
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
     demo::{self, Shape},
-    graphql::Exposure,
-    http::Edge,
     metrics::Metrics,
     storage::Storage,
 };

@@ -5,14 +5,13 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::{
+    app::{DocumentLimits, Edge, Exposure},
     config::between,
-    graphql::{Exposure, Limits},
-    http::Edge,
 };
 
-/// Limits of requests, and who may send them.
+/// DocumentLimits of requests, and who may send them.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Limits of requests")]
+#[command(next_help_heading = "DocumentLimits of requests")]
 pub(super) struct EdgeOptions {
     /// Largest body of a request, in bytes
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = Edge::default().max_body)]
@@ -21,22 +20,22 @@ pub(super) struct EdgeOptions {
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30s", value_parser = request_timeout)]
     request_timeout: Duration,
     /// Words and signs of a document
-    #[arg(long, env = "MAX_QUERY_TOKENS", default_value_t = Limits::default().tokens)]
+    #[arg(long, env = "MAX_QUERY_TOKENS", default_value_t = DocumentLimits::default().tokens)]
     max_query_tokens: usize,
     /// Fields inside fields
-    #[arg(long, env = "MAX_QUERY_DEPTH", default_value_t = Limits::default().depth)]
+    #[arg(long, env = "MAX_QUERY_DEPTH", default_value_t = DocumentLimits::default().depth)]
     max_query_depth: usize,
     /// Fields of a document, those of a page times its size
-    #[arg(long, env = "MAX_QUERY_COST", default_value_t = Limits::default().cost)]
+    #[arg(long, env = "MAX_QUERY_COST", default_value_t = DocumentLimits::default().cost)]
     max_query_cost: usize,
     /// Fields under another name
-    #[arg(long, env = "MAX_QUERY_ALIASES", default_value_t = Limits::default().aliases)]
+    #[arg(long, env = "MAX_QUERY_ALIASES", default_value_t = DocumentLimits::default().aliases)]
     max_query_aliases: usize,
     /// Directives of a document
-    #[arg(long, env = "MAX_QUERY_DIRECTIVES", default_value_t = Limits::default().directives)]
+    #[arg(long, env = "MAX_QUERY_DIRECTIVES", default_value_t = DocumentLimits::default().directives)]
     max_query_directives: usize,
     /// Fields of an operation's root
-    #[arg(long, env = "MAX_QUERY_ROOT_FIELDS", default_value_t = Limits::default().root_fields)]
+    #[arg(long, env = "MAX_QUERY_ROOT_FIELDS", default_value_t = DocumentLimits::default().root_fields)]
     max_query_root_fields: usize,
     /// Origin whose pages may call the API from a browser, such as <https://dashboard.example>. May be given again, or
     /// list several with commas; without it only the gateway's own pages may
@@ -50,7 +49,7 @@ pub(super) struct EdgeOptions {
 impl EdgeOptions {
     /// What strangers see of the schema, and how much they may ask.
     pub(super) fn exposure(&self) -> Exposure {
-        let limits = Limits {
+        let limits = DocumentLimits {
             tokens: self.max_query_tokens,
             depth: self.max_query_depth,
             cost: self.max_query_cost,

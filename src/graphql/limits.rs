@@ -17,7 +17,7 @@ const PAGED: [&str; 2] = ["tenants", "tenantDeletions"];
 
 /// The most that a document may have. Fragments count wherever they are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct DocumentLimits {
     /// Words and signs of the text.
     pub tokens: usize,
     /// Fields inside fields.
@@ -32,7 +32,7 @@ pub struct Limits {
     pub root_fields: usize,
 }
 
-impl Default for Limits {
+impl Default for DocumentLimits {
     /// Several times what the largest document of a dashboard or of the playground has.
     fn default() -> Self {
         Self { tokens: 5_000, depth: 20, cost: 20_000, aliases: 200, directives: 100, root_fields: 50 }
@@ -42,7 +42,7 @@ impl Default for Limits {
 /// What a document has more of than it may: a sentence for the client.
 pub(super) type TooMuch = String;
 
-impl Limits {
+impl DocumentLimits {
     /// Looks at a text that is not parsed yet.
     pub(super) fn check_text(&self, text: &str) -> Result<(), TooMuch> {
         let (mut tokens, mut nesting) = (0, 0_usize);
@@ -232,8 +232,8 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { tokens: 60, depth: 4, cost: 40, aliases: 2, directives: 2, root_fields: 3 };
+    const LIMITS: DocumentLimits =
+        DocumentLimits { tokens: 60, depth: 4, cost: 40, aliases: 2, directives: 2, root_fields: 3 };
 
     /// The first words of the refusal, if there is one.
     fn refused(document: &str, variables: serde_json::Value) -> Option<String> {
@@ -284,7 +284,7 @@ mod tests {
         }
         document += " fragment f40 on Query { a }";
         let parsed = parse_query(&document).expect("a document");
-        let limits = Limits::default();
+        let limits = DocumentLimits::default();
         assert!(limits.check(&parsed, &Variables::default()).is_err());
         let circle = parse_query("{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }");
         assert_eq!(
@@ -304,7 +304,7 @@ mod tests {
             assert_eq!(LIMITS.check_text(text), Ok(()), "{text}");
         }
         assert!(LIMITS.check_text(&"[".repeat(59)).is_ok());
-        assert!(Limits { tokens: 10_000, ..LIMITS }.check_text(&"[".repeat(101)).is_err());
+        assert!(DocumentLimits { tokens: 10_000, ..LIMITS }.check_text(&"[".repeat(101)).is_err());
         assert!(LIMITS.check_text("\"no end").is_ok());
     }
 }

@@ -30,7 +30,7 @@ use async_graphql::{
 };
 
 pub use error::Code;
-pub use limits::Limits;
+pub use limits::DocumentLimits;
 pub use request::Parts;
 
 use std::sync::Arc;
@@ -53,14 +53,14 @@ pub struct Api {
     validated: Schema,
     batchers: Batchers,
     documents: Arc<Documents>,
-    limits: Limits,
+    limits: DocumentLimits,
 }
 
 /// How the schema is shown to strangers, and how much they may ask of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Exposure {
     /// The most that a document may have.
-    pub limits: Limits,
+    pub limits: DocumentLimits,
     /// Whether the schema is kept to itself: no introspection, and no names suggested for those that are mistyped.
     pub is_hidden: bool,
 }

@@ -7,15 +7,13 @@ use uuid::Uuid;
 
 use super::Platform;
 use crate::{
-    app::App,
+    app::{App, Edge, Exposure},
     auth::{Authenticator, Keys, Role, Viewer},
     cli::{self, Failure, erasing},
     clock::Clock,
     config::{CertificateOptions, StorageOptions},
     database::Database,
     graphql::Api,
-    graphql::Exposure,
-    http::Edge,
     metrics::Metrics,
     storage::Storage,
 };

@@ -11,13 +11,11 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value as Bound
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenant_gateway::{
-    app::{self, App, Erasing},
+    app::{self, App, Edge, Erasing, Exposure},
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
     deletion::Worker,
-    graphql::Exposure,
-    http::Edge,
     metrics::Metrics,
     storage::Storage,
     usage::{Folded, Keeper},
