@@ -9,9 +9,9 @@ use crate::{
     config::between,
 };
 
-/// DocumentLimits of requests, and who may send them.
+/// Limits of requests, and who may send them.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "DocumentLimits of requests")]
+#[command(next_help_heading = "Limits of requests")]
 pub(super) struct EdgeOptions {
     /// Largest body of a request, in bytes
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = Edge::default().max_body)]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use async_graphql::{Request as Question, Response as Answer, ServerError};
+use async_graphql::{Request as Question, Response as Answer, ServerError, Variables};
 use axum::{
     extract::{
         State, WebSocketUpgrade,
@@ -90,20 +90,62 @@ impl Close {
 enum FromClient {
     ConnectionInit {
         #[serde(default)]
-        payload: Option<Value>,
+        payload: Option<Payload>,
     },
     Subscribe {
-        id: String,
-        payload: Box<Question>,
+        id: Id,
+        payload: Box<Asked>,
     },
     Complete {
-        id: String,
+        id: Id,
     },
     Ping {
         #[serde(default)]
-        payload: Option<Value>,
+        payload: Option<Payload>,
     },
-    Pong {},
+    Pong {
+        #[serde(default, rename = "payload")]
+        _payload: Option<Payload>,
+    },
+}
+
+/// Whatever a client likes to send along.
+type Payload = serde_json::Map<String, Value>;
+
+/// The name of an operation.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct Id(String);
+
+impl TryFrom<String> for Id {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.is_empty() { Err("an id has at least one character") } else { Ok(Self(text)) }
+    }
+}
+
+/// What is asked for. The library would take a request without a document.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked {
+    query: String,
+    #[serde(default)]
+    variables: Option<Variables>,
+    #[serde(default)]
+    operation_name: Option<String>,
+    #[serde(default, rename = "extensions")]
+    _extensions: Option<Payload>,
+}
+
+impl From<Asked> for Question {
+    fn from(asked: Asked) -> Self {
+        let question = Self::new(asked.query).variables(asked.variables.unwrap_or_default());
+        match asked.operation_name {
+            Some(name) => question.operation_name(name),
+            None => question,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -124,7 +166,7 @@ enum ToClient<'a> {
     Ping,
     Pong {
         #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<&'a Value>,
+        payload: Option<&'a Payload>,
     },
 }
 
@@ -240,9 +282,9 @@ impl Session {
         };
         match serde_json::from_str(&text) {
             Ok(FromClient::ConnectionInit { payload }) => self.begin(payload).await,
-            Ok(FromClient::Subscribe { id, payload }) => self.start(id, *payload).await,
+            Ok(FromClient::Subscribe { id, payload }) => self.start(id.0, (*payload).into()).await,
             Ok(FromClient::Complete { id }) => {
-                if let Some((_, task)) = self.operations.remove(&id) {
+                if let Some((_, task)) = self.operations.remove(&id.0) {
                     task.abort();
                 }
                 Ok(())
@@ -250,17 +292,17 @@ impl Session {
             Ok(FromClient::Ping { payload }) => {
                 self.send(&ToClient::Pong { payload: payload.as_ref() }).await
             }
-            Ok(FromClient::Pong {}) => Ok(()),
+            Ok(FromClient::Pong { .. }) => Ok(()),
             Err(_) => Err(Some(Close::NotProtocol)),
         }
     }
 
-    async fn begin(&mut self, payload: Option<Value>) -> Result<(), Option<Close>> {
+    async fn begin(&mut self, payload: Option<Payload>) -> Result<(), Option<Close>> {
         if self.viewer.is_some() {
             return Err(Some(Close::BegunTwice));
         }
         let payload = payload.unwrap_or_default();
-        let given = ["Authorization", "authorization"].iter().find_map(|name| payload.get(name)?.as_str());
+        let given = ["Authorization", "authorization"].iter().find_map(|name| payload.get(*name)?.as_str());
         match self.endpoints.authenticator.viewer(given).await {
             Ok(viewer) => self.viewer = Some(viewer),
             Err(_) => return Err(Some(Close::Forbidden)),
