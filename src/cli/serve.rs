@@ -35,8 +35,6 @@ pub(super) struct Options {
     erasure: ErasureOptions,
     #[command(flatten)]
     certificate: CertificateOptions,
-    #[command(flatten)]
-    edge: EdgeOptions,
     /// Address to listen on
     #[arg(long, env = "LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -47,6 +45,9 @@ pub(super) struct Options {
     /// slower, and deletions wait
     #[arg(long)]
     no_workers: bool,
+    // Last: what follows would stand under its heading.
+    #[command(flatten)]
+    edge: EdgeOptions,
 }
 
 pub(super) async fn run(options: Options) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use super::{
     error::{Code, Fault},
     request::{Parts, parts, uuid, viewer},
     stats::TenantStats,
-    watch::{Seen, Watcher, differ},
+    watch::{Seen, Watcher, as_of, differ},
 };
 use crate::{
     auth::{Action, Viewer},
@@ -118,15 +118,10 @@ impl Follower {
                 Ok(Err(_)) => return None,
                 Ok(Ok(())) => {
                     let seen = self.news.borrow_and_update().clone();
-                    match seen {
-                        None => return None,
-                        // What the watcher saw before this listener came is no news.
-                        Some(stats) => {
-                            let known = self.last.as_ref().map(|last| last.as_of);
-                            if known <= Some(stats.as_of) && differ(&self.last, &Some(stats.clone())) {
-                                self.next = Some(stats);
-                            }
-                        }
+                    seen.as_ref()?;
+                    // What the watcher saw before this listener came is no news.
+                    if as_of(&self.last) <= as_of(&seen) && differ(&self.last, &seen) {
+                        self.next = seen;
                     }
                 }
             }

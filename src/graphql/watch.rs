@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -57,8 +58,17 @@ impl Watcher {
     pub(super) fn follow(&self, tenant: Uuid, now: Seen) -> watch::Receiver<Seen> {
         let mut watched = self.0.watched();
         let receiver = if let Some(sender) = watched.tenants.get(&tenant) {
+            // The next look is compared with what this listener has seen, or a change that is taken back before it
+            // would never be told to it.
+            sender.send_if_modified(|known| {
+                let is_new = as_of(known) <= as_of(&now) && differ(known, &now);
+                if is_new {
+                    known.clone_from(&now);
+                }
+                is_new
+            });
             let mut receiver = sender.subscribe();
-            // Whoever listened before may know less, or more, than the newcomer has just seen.
+            // The last look may be younger than what this listener has seen.
             receiver.mark_changed();
             receiver
         } else {
@@ -145,6 +155,11 @@ impl Drop for Looking {
             self.inner.watched().is_looking = false;
         }
     }
+}
+
+/// The instant of a sight; before any other where there is none.
+pub(super) fn as_of(seen: &Seen) -> Option<DateTime<Utc>> {
+    seen.as_ref().map(|stats| stats.as_of)
 }
 
 /// Whether two sights of a tenant differ in anything but their instant.

@@ -180,3 +180,25 @@ async fn many_listeners_take_few_statements() {
     })
     .await;
 }
+
+/// A change that is taken back before the next look is told to whoever came in between.
+#[tokio::test]
+async fn who_comes_between_two_looks_is_told_what_changes_back() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let agent = app.agent(tenant).await;
+        let endless = format!("subscription {{ tenantStats(tenantId: \"{tenant}\") {{ totalCallsToday }} }}");
+        let count = |message: Value| message["payload"]["data"]["tenantStats"]["totalCallsToday"].clone();
+        let mut first = Socket::begun(&app, Token::Admin).await;
+        first.say(&subscribe("one", &endless)).await;
+        assert_eq!(count(first.hear().await.expect("figures")), 0);
+        let mut second = Socket::begun(&app, Token::Admin).await;
+        let call = Call::of(&agent, noon());
+        app.call(&call).await;
+        second.say(&subscribe("two", &endless)).await;
+        assert_eq!(count(second.hear().await.expect("figures")), 1);
+        app.sql("DELETE FROM calls WHERE tenant_id = $1", [tenant.into()]).await;
+        assert_eq!(count(second.hear().await.expect("news")), 0);
+    })
+    .await;
+}
