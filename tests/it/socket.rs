@@ -193,8 +193,8 @@ async fn who_comes_between_two_looks_is_told_what_changes_back() {
         first.say(&subscribe("one", &endless)).await;
         assert_eq!(count(first.hear().await.expect("figures")), 0);
         let mut second = Socket::begun(&app, Token::Admin).await;
-        let call = Call::of(&agent, noon());
-        app.call(&call).await;
+        app.call(&Call::of(&agent, noon())).await;
+        app.clock.set(noon() + chrono::TimeDelta::milliseconds(1));
         second.say(&subscribe("two", &endless)).await;
         assert_eq!(count(second.hear().await.expect("figures")), 1);
         app.sql("DELETE FROM calls WHERE tenant_id = $1", [tenant.into()]).await;
