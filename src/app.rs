@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
 use chrono::TimeDelta;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use crate::{
     database::Database,
     deletion::{Bell, Deletions, Limits, Tools, Worker, certificate::Signer},
     graphql::{Api, Parts},
-    http::{self, Endpoints},
+    http::{self, Endpoints, RateLimits},
     metrics::Metrics,
     storage::Storage,
     usage::{Keeper, Reader},
@@ -22,8 +21,8 @@ use crate::{
 };
 
 pub use crate::{
-    graphql::{DocumentLimits, Exposure},
-    http::Edge,
+    graphql::{DocumentLimits, Exposure, ManifestError, TrustedDocuments},
+    http::{Connections, Edge, Ending, Rates, TrustedProxies},
 };
 
 /// After a shutdown is asked for, requests in flight get so long to finish.
@@ -34,6 +33,8 @@ const FAREWELL: Duration = Duration::from_secs(30);
 pub struct App {
     /// The database, with its schema up to date.
     pub database: Database,
+    /// The same for requests, whose statements may take less time than those of workers.
+    pub served: Database,
     /// Turns tokens into viewers.
     pub authenticator: Authenticator,
     /// Tells the time.
@@ -98,7 +99,7 @@ impl App {
     pub fn eraser(&self) -> Worker {
         let tools = Tools {
             database: self.database.clone(),
-            reader: self.reader(),
+            reader: self.reader(&self.database),
             clock: self.clock.clone(),
             cascade: self.erasing.cascade.clone(),
             storage: self.erasing.storage.clone(),
@@ -113,61 +114,48 @@ impl App {
     #[must_use]
     pub fn deletions(&self) -> Deletions {
         let Erasing { cascade, grace, bell, .. } = self.erasing.clone();
-        Deletions::new(self.database.clone(), self.reader(), self.clock.clone(), cascade, grace, bell)
+        let reader = self.reader(&self.served);
+        Deletions::new(self.served.clone(), reader, self.clock.clone(), cascade, grace, bell)
     }
 
-    fn reader(&self) -> Reader {
-        Reader::new(self.database.clone(), self.clock.clone(), self.session_timeout)
+    fn reader(&self, database: &Database) -> Reader {
+        Reader::new(database.clone(), self.clock.clone(), self.session_timeout)
     }
 
     /// Answers requests.
     #[must_use]
     pub fn api(&self) -> Api {
         let parts = Parts {
-            database: self.database.clone(),
-            reader: self.reader(),
+            database: self.served.clone(),
+            reader: self.reader(&self.served),
             deletions: self.deletions(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         };
-        Api::new(&parts, self.exposure)
+        Api::new(&parts, self.exposure.clone())
     }
 
-    /// Wires the parts together. What would go on for ever ends with `shutdown`.
-    pub fn router(self, shutdown: CancellationToken) -> Router {
-        http::router(Endpoints {
+    /// Serves until `ending.shutdown`: the API through `listener`, and what operators see through a listener of its
+    /// own where there is one. Then no new connection is accepted, requests in flight finish, and this returns.
+    pub async fn serve(self, listener: TcpListener, operators: Option<TcpListener>, ending: Ending) {
+        let endpoints = Endpoints {
             api: self.api(),
             deletions: self.deletions(),
+            keeper: Keeper::new(self.served.clone()),
+            rates: RateLimits::new(self.edge.rates),
             edge: self.edge,
-            shutdown,
+            ending: ending.clone(),
             authenticator: self.authenticator,
-            database: self.database,
+            database: self.served,
             metrics: self.metrics,
-        })
-    }
-}
-
-/// Serves until `shutdown` is cancelled. Then no new connection is accepted, requests in flight
-/// finish, and this returns.
-///
-/// # Errors
-///
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let too_late = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
-    };
-    tokio::select! {
-        outcome = server => outcome,
-        () = too_late => {
-            tracing::warn!("some requests did not finish in time and were dropped");
-            Ok(())
+        };
+        let too_late = async {
+            ending.shutdown.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            () = http::serve(listener, operators, endpoints) => {}
+            () = too_late => tracing::warn!("some requests did not finish in time and were dropped"),
         }
     }
 }

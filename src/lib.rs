@@ -16,6 +16,7 @@ pub mod http;
 pub mod metrics;
 pub mod paging;
 pub mod storage;
+pub mod telemetry;
 pub mod tenant;
 pub mod usage;
 pub mod workers;

@@ -17,7 +17,7 @@ use tokio::sync::RwLock;
 use url::Url;
 
 use super::KeyError;
-use crate::clock::Clock;
+use crate::{clock::Clock, telemetry};
 
 /// Shortest time between two readings, so that made-up key names cannot flood the issuer.
 const RELOAD_PAUSE: TimeDelta = TimeDelta::seconds(30);
@@ -155,8 +155,15 @@ async fn fetch_document(source: &KeySetSource) -> Result<Document, KeyError> {
         KeySetSource::Url(url) => {
             // A second installation is refused, which is as good as the first.
             let _ = rustls::crypto::ring::default_provider().install_default();
+            let mut headers = reqwest::header::HeaderMap::new();
+            telemetry::carry(&mut headers);
             let client = reqwest::Client::builder().timeout(FETCH_TIMEOUT).build().map_err(|e| failed(&e))?;
-            let answer = client.get(url.clone()).send().await.and_then(reqwest::Response::error_for_status);
+            let answer = client
+                .get(url.clone())
+                .headers(headers)
+                .send()
+                .await
+                .and_then(reqwest::Response::error_for_status);
             answer.map_err(|error| failed(&error))?.json().await.map_err(|error| failed(&error))
         }
     }

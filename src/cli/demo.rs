@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::{
     Failure,
-    serve::{listen, until_signal},
+    serve::{listen, observe, until_signal},
 };
 use crate::{
-    app::{self, App, Edge, Erasing, Exposure},
+    app::{App, Edge, Ending, Erasing, Exposure},
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
@@ -47,7 +47,9 @@ pub(super) async fn run(options: Options, kept: &mut Option<TempDir>) -> Result<
     let shutdown = until_signal()?;
     let directory = kept.insert(tempfile::Builder::new().prefix("tenant-gateway-demo-").tempdir()?);
     let file = directory.path().join("demo.db");
-    let database = Database::open(&format!("sqlite://{}?mode=rwc", file.display())).await?;
+    let mut database = Database::open(&format!("sqlite://{}?mode=rwc", file.display())).await?;
+    let metrics = Metrics::default();
+    observe(&mut database, &metrics);
     database.migrate_up().await?;
     let storage = Storage::open_directory(&directory.path().join("objects"))?;
     let shape = Shape { tenants: 60, calls: 250, months: 3, seed: 1 };
@@ -82,17 +84,18 @@ pub(super) async fn run(options: Options, kept: &mut Option<TempDir>) -> Result<
     let keys = Keys::Secrets(vec![secret.to_vec()]);
     let authenticator = Authenticator::new(keys, None, None, clock.clone()).await?;
     let app = App {
+        served: database.clone(),
         database,
         authenticator,
         clock,
         session_timeout: SESSION_TIMEOUT,
-        metrics: Metrics::default(),
+        metrics,
         erasing: Erasing::with(storage),
         exposure: Exposure::default(),
         edge: Edge::default(),
     };
     let workers = app.start_workers(shutdown.clone());
-    app::serve(listener, app.router(shutdown.clone()), shutdown).await?;
+    app.serve(listener, None, Ending { stopping: shutdown.clone(), shutdown }).await;
     workers.await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ mod tenant;
 mod token;
 mod usage;
 
-use std::{fmt::Display, io::IsTerminal, process::ExitCode, sync::Arc};
+use std::{fmt::Display, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use tempfile::TempDir;
@@ -20,6 +20,7 @@ use crate::{
     config::{CertificateOptions, ErasureOptions, StorageOptions},
     database::Database,
     storage::Storage,
+    telemetry::{self, LogFormat},
 };
 
 /// Statistics of tenants, and their complete erasure, as a GraphQL API
@@ -28,6 +29,13 @@ use crate::{
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// How the log is written
+    #[arg(long, global = true, env = "LOG_FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// Address of an OpenTelemetry collector, such as <http://127.0.0.1:4318>: traces are sent there by OTLP over HTTP.
+    /// Without it there are none
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "ADDRESS")]
+    otlp_endpoint: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -48,7 +56,7 @@ line that cannot be understood is explained in a few lines, with status 2.";
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the API, after applying pending migrations
-    Serve(serve::Options),
+    Serve(Box<serve::Options>),
     /// Serve a believable, seeded platform on an embedded SQLite file, with ready-made tokens
     Demo(demo::Options),
     /// Bring the schema up to date, take it back, or show where it stands
@@ -71,7 +79,8 @@ impl Command {
         match self {
             // Somebody watches, and is told what happens in other ways.
             Self::Tenant(_) => "warn",
-            _ => "info,sqlx=warn",
+            // Its spans are for traces.
+            _ => "info,sqlx=warn,sea_orm=warn,sea_orm_migration=info",
         }
     }
 }
@@ -83,8 +92,11 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(cli.command.log()));
-    let in_color = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(in_color).with_writer(std::io::stderr).init();
+    // Kept until all else has ended.
+    let _telemetry = match telemetry::start(filter, cli.log_format, cli.otlp_endpoint.as_deref()) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return failed(&error),
+    };
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -102,7 +114,7 @@ pub fn run(cli: Cli) -> ExitCode {
 /// Puts a directory that must go after the runtime into `kept`.
 async fn dispatch(command: Command, kept: &mut Option<TempDir>) -> Result<(), Failure> {
     match command {
-        Command::Serve(options) => serve::run(options).await,
+        Command::Serve(options) => serve::run(*options).await,
         Command::Demo(options) => demo::run(options, kept).await,
         Command::Migrate(options) => migrate::run(options).await,
         Command::Seed(options) => seed::run(options).await,

@@ -93,6 +93,23 @@ impl Database {
     ///
     /// [`Error::Address`] for any other address, [`Error::Unavailable`] when nobody answers.
     pub async fn open(url: &str) -> Result<Self, Error> {
+        Self::connect(url, None).await
+    }
+
+    /// The same database at the same address for requests: on PostgreSQL through connections of their own, on which a
+    /// statement that takes longer than `limit` ends. Whoever has asked for it has given up by then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub async fn for_requests(&self, url: &str, limit: Duration) -> Result<Self, Error> {
+        match self.backend() {
+            DbBackend::Sqlite => Ok(self.clone()),
+            _ => Self::connect(url, Some(limit)).await,
+        }
+    }
+
+    async fn connect(url: &str, limit: Option<Duration>) -> Result<Self, Error> {
         let is_postgres = url.starts_with("postgres:") || url.starts_with("postgresql:");
         let is_distributed = is_postgres && reach_postgres(url).await?;
         let mut options = ConnectOptions::new(url);
@@ -117,7 +134,10 @@ impl Database {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
             options.test_before_acquire_if_idle_for(IDLE);
             let settings = if is_distributed { CITUS_OPTIONS } else { PLANNER_OPTIONS };
-            options.map_sqlx_postgres_opts(move |postgres| postgres.options(settings));
+            options.map_sqlx_postgres_opts(move |postgres| {
+                let limit = limit.map(|limit| ("statement_timeout", limit.as_millis().to_string()));
+                postgres.options(settings).options(limit)
+            });
         } else {
             return Err(Error::Address);
         }
@@ -141,6 +161,22 @@ impl Database {
             }
         }
         Self::open(url).await
+    }
+
+    /// Has every statement's time told, and whether it failed. Clones that were made before are not changed.
+    pub fn observe(&mut self, told: impl Fn(Duration, bool) + Send + Sync + 'static) {
+        self.connection.set_metric_callback(move |info| told(info.elapsed, info.failed));
+    }
+
+    /// Connections of the pool, and how many of them nobody uses now.
+    #[must_use]
+    pub fn pool_use(&self) -> (u32, usize) {
+        if self.backend() == DbBackend::Sqlite {
+            let pool = self.connection.get_sqlite_connection_pool();
+            return (pool.size(), pool.num_idle());
+        }
+        let pool = self.connection.get_postgres_connection_pool();
+        (pool.size(), pool.num_idle())
     }
 
     /// Which of the two databases this is.

@@ -87,6 +87,7 @@ impl Deletions {
     /// # Errors
     ///
     /// [`Error`], with nothing changed.
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn delete(&self, request: &Request, subject: &str) -> Result<Deletion, Error> {
         check(request)?;
         match self.ask(request, subject).await {
@@ -207,6 +208,7 @@ impl Deletions {
     /// # Errors
     ///
     /// [`database::Error`]. Refusals are in the result.
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn cancel(
         &self,
         deletion: Uuid,
@@ -238,12 +240,12 @@ impl Deletions {
         Ok(now.filter(|_| canceled).ok_or(Unchanged::Refused))
     }
 
-    /// Takes up a blocked deletion where it stopped. `force`: although sessions or calls are active, or with
-    /// another object storage, if that is in the way.
+    /// Takes up a blocked deletion. `force`: although sessions or calls are active, or with another storage.
     ///
     /// # Errors
     ///
     /// [`database::Error`]. Refusals are in the result.
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn resume(
         &self,
         deletion: Uuid,

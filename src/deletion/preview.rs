@@ -37,6 +37,7 @@ impl Deletions {
     /// # Errors
     ///
     /// [`Error`].
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn preview(&self, tenant: Uuid) -> Result<Preview, Error> {
         let Entry { database, reader, clock, cascade: settings } = &self.entry;
         let as_of = clock.now();

@@ -16,6 +16,10 @@ pub enum Code {
     BadUserInput,
     /// The request is no GraphQL request.
     BadRequest,
+    /// The address or the viewer has asked too often. Answered with HTTP status 429 and `Retry-After`.
+    RateLimited,
+    /// The document is not among those that are known beforehand.
+    DocumentNotFound,
     /// The document is not GraphQL.
     GraphqlParseFailed,
     /// The document does not fit the schema, or is beyond a limit.
@@ -31,6 +35,22 @@ pub enum Code {
 }
 
 impl Code {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::BadUserInput,
+        Self::BadRequest,
+        Self::RateLimited,
+        Self::DocumentNotFound,
+        Self::GraphqlParseFailed,
+        Self::GraphqlValidationFailed,
+        Self::UnknownTimeZone,
+        Self::NumberOutOfRange,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     /// The value in `extensions.code`.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -39,6 +59,8 @@ impl Code {
             Self::Forbidden => "FORBIDDEN",
             Self::BadUserInput => "BAD_USER_INPUT",
             Self::BadRequest => "BAD_REQUEST",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::DocumentNotFound => "DOCUMENT_NOT_FOUND",
             Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
             Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::UnknownTimeZone => "UNKNOWN_TIME_ZONE",

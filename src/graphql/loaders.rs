@@ -8,6 +8,7 @@ use std::{
 
 use dataloader::{BatchFn, non_cached::Loader};
 use sea_orm::DbBackend;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -88,7 +89,8 @@ impl<S: Source> Own<S> {
             let loader = Loader::new(Shared(self.batcher.clone()));
             loader.with_max_batch_size(S::MAX_KEYS).with_yield_count(YIELDS)
         };
-        self.loader.get_or_init(loader).try_load(key).await?
+        let span = tracing::debug_span!("load", source = S::NAME);
+        self.loader.get_or_init(loader).try_load(key).instrument(span).await?
     }
 }
 

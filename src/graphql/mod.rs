@@ -1,6 +1,7 @@
 //! The public schema: its roots, types, loaders, limits and errors. The only part that knows
 //! async-graphql, but for its transport in `http`.
 
+mod account;
 mod batch;
 mod deletion;
 mod deletions;
@@ -20,6 +21,7 @@ mod stats;
 mod subscription;
 mod tenant;
 mod tenants;
+mod trusted;
 mod usage;
 mod viewer;
 mod watch;
@@ -32,12 +34,17 @@ use async_graphql::{
 pub use error::Code;
 pub use limits::DocumentLimits;
 pub use request::Parts;
+pub use trusted::{DOCUMENT_ID, ManifestError, TrustedDocuments};
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::BoxStream};
 
-use crate::auth::Viewer;
+use crate::{
+    auth::Viewer,
+    metrics::{Metrics, counting},
+};
+use account::{Account, Streaming};
 use documents::{Document, Documents};
 use loaders::{Batchers, Loaders};
 use watch::Watcher;
@@ -54,15 +61,19 @@ pub struct Api {
     batchers: Batchers,
     documents: Arc<Documents>,
     limits: DocumentLimits,
+    trusted: TrustedDocuments,
+    metrics: Metrics,
 }
 
 /// How the schema is shown to strangers, and how much they may ask of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Exposure {
     /// The most that a document may have.
     pub limits: DocumentLimits,
     /// Whether the schema is kept to itself: no introspection, and no names suggested for those that are mistyped.
     pub is_hidden: bool,
+    /// Documents that are known beforehand.
+    pub trusted: TrustedDocuments,
 }
 
 /// What a request may do, by the way it came.
@@ -106,11 +117,14 @@ impl Api {
             batchers,
             documents: Arc::default(),
             limits: exposure.limits,
+            trusted: exposure.trusted,
+            metrics: parts.metrics.clone(),
         }
     }
 
     /// The parsed document of a request, or why it is not answered.
-    fn document(&self, request: &Request) -> Result<Arc<Document>, Box<Response>> {
+    fn document(&self, request: &mut Request) -> Result<Arc<Document>, Box<Response>> {
+        self.trusted.resolve(request)?;
         let refused =
             |sentence| Box::new(refusal(Code::GraphqlValidationFailed, ServerError::new(sentence, None)));
         let document = if let Some(known) = self.documents.known(&request.query) {
@@ -130,10 +144,34 @@ impl Api {
 
     /// Executes one request for a viewer. Every error of the response has a `code`.
     pub async fn execute(&self, mut request: Request, viewer: Viewer, allowed: Allowed) -> Response {
-        let document = match self.document(&request) {
+        let document = match self.document(&mut request) {
             Ok(document) => document,
-            Err(refusal) => return *refusal,
+            Err(refusal) => return self.turn_away(&request, *refusal),
         };
+        let name = request.operation_name.as_deref();
+        let account = Account::open(&self.metrics.requests, &document.parsed, name, &viewer);
+        let (response, statements) = counting(self.answer(request, &document, viewer, allowed)).await;
+        account.close(&response, statements);
+        response
+    }
+
+    fn turn_away(&self, request: &Request, refusal: Response) -> Response {
+        account::refused(&self.metrics.requests, request.operation_name.as_deref(), &refusal.errors);
+        refusal
+    }
+
+    /// Notes that a request was refused before it came here.
+    pub fn note_refusal(&self, refusal: &Response) {
+        account::refused(&self.metrics.requests, None, &refusal.errors);
+    }
+
+    async fn answer(
+        &self,
+        mut request: Request,
+        document: &Document,
+        viewer: Viewer,
+        allowed: Allowed,
+    ) -> Response {
         if allowed == Allowed::Reading && !only_reads(&document.parsed, request.operation_name.as_deref()) {
             let error = ServerError::new("only queries are answered over GET; send a POST", None);
             return refusal(Code::BadRequest, error);
@@ -167,12 +205,20 @@ impl Api {
     /// Executes one operation of any kind for a viewer and streams its answers: one, or those of a
     /// subscription.
     pub fn stream(&self, mut request: Request, viewer: Viewer) -> BoxStream<'static, Response> {
-        match self.document(&request) {
-            Ok(document) => request.set_parsed_query(document.parsed.clone()),
-            Err(refusal) => return futures_util::stream::once(async { *refusal }).boxed(),
-        }
+        let document = match self.document(&mut request) {
+            Ok(document) => document,
+            Err(refusal) => {
+                let refusal = self.turn_away(&request, *refusal);
+                return futures_util::stream::once(async { refusal }).boxed();
+            }
+        };
+        let name = request.operation_name.as_deref();
+        let account = Account::open(&self.metrics.requests, &document.parsed, name, &viewer);
+        request.set_parsed_query(document.parsed.clone());
         let request = request.data(viewer).data(Loaders::new(&self.batchers));
-        self.schema.execute_stream(request).map(with_codes).boxed()
+        let mut streaming = Streaming::open(account);
+        let answers = self.schema.execute_stream(request).map(with_codes);
+        answers.inspect(move |answer| streaming.saw(answer)).boxed()
     }
 }
 

@@ -9,12 +9,21 @@ use axum::{
     response::Response,
 };
 use tower::util::MapResponseLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::{
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+    cors::{AllowOrigin, CorsLayer},
+};
 
-use super::REQUEST_ID;
+use super::{Connections, REQUEST_ID, Rates, TrustedProxies};
 
 /// How a browser keeps the answer of a preflight.
 const PREFLIGHT: Duration = Duration::from_mins(10);
+
+/// Answers of fewer bytes are sent as they are: they fit into one packet.
+const COMPRESSED: u16 = 1_024;
 
 /// Headers of every answer that does not set its own.
 const ALWAYS: [(HeaderName, &str); 5] = [
@@ -37,6 +46,12 @@ pub struct Edge {
     pub origins: Vec<String>,
     /// Whether the playground is served.
     pub playground: bool,
+    /// How many connections there may be.
+    pub connections: Connections,
+    /// Networks of proxies that say for whom they ask.
+    pub proxies: TrustedProxies,
+    /// How often one client may ask.
+    pub rates: Rates,
 }
 
 impl Default for Edge {
@@ -47,6 +62,9 @@ impl Default for Edge {
             request_timeout: Duration::from_secs(30),
             origins: Vec::new(),
             playground: true,
+            connections: Connections::default(),
+            proxies: TrustedProxies::default(),
+            rates: Rates::default(),
         }
     }
 }
@@ -64,6 +82,9 @@ impl Edge {
             }
             response
         }));
+        // A stream's events must not wait for enough of them to be worth it.
+        let worth_it = SizeAbove::new(COMPRESSED).and(NotForContentType::const_new("text/event-stream"));
+        let router = router.layer(CompressionLayer::new().compress_when(worth_it));
         if self.origins.is_empty() {
             return router;
         }

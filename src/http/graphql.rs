@@ -1,6 +1,6 @@
 //! `/graphql` over POST and GET.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{ParseRequestError, Request as Question, Response as Answer, ServerError};
 use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
@@ -11,7 +11,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Edge, Endpoints, Written, live, request_id};
+use super::{
+    Edge, Endpoints, Written,
+    asked::{Asked, linked_id, name_document},
+    client, live, request_id,
+};
 use crate::{
     auth::NotAuthentic,
     graphql::{Allowed, Code, executed, refusal},
@@ -36,42 +40,42 @@ pub(super) async fn post(State(endpoints): State<Arc<Endpoints>>, request: Reque
     if is_json {
         answer(&endpoints, request, Allowed::Everything).await
     } else {
-        let error = ServerError::new("send the request as JSON, with content-type: application/json", None);
-        let answer = refusal(Code::BadRequest, error);
-        respond(request.headers(), StatusCode::UNSUPPORTED_MEDIA_TYPE, answer)
+        let sentence = "send the request as JSON, with content-type: application/json";
+        refuse(&endpoints, request.headers(), StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, sentence)
     }
 }
 
 async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Response {
     let (head, body) = request.into_parts();
     let headers = &head.headers;
+    if let Some(wait) = client(endpoints, &head).and_then(|client| endpoints.rates.address(client).err()) {
+        return too_often(endpoints, headers, wait);
+    }
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let viewer = match endpoints.authenticator.viewer(authorization).await {
         Ok(viewer) => viewer,
-        Err(reason) => return unauthenticated(headers, reason),
+        Err(reason) => return unauthenticated(endpoints, headers, reason),
     };
+    if let Err(wait) = endpoints.rates.viewer(&viewer) {
+        return too_often(endpoints, headers, wait);
+    }
     let question = match allowed {
         Allowed::Reading => read_link(&head).await,
         Allowed::Everything => read(body, &endpoints.edge).await,
     };
     let question = match question {
-        Ok(question) if question.query.trim().is_empty() => {
-            let error = ServerError::new("`query` is missing: send the document to be answered in it", None);
-            return respond(headers, StatusCode::BAD_REQUEST, refusal(Code::BadRequest, error));
-        }
         Ok(question) => question,
-        Err(error) => return undecodable(headers, &error),
+        Err(error) => return undecodable(endpoints, headers, &error),
     };
     // Over GET every operation is checked to be a query, which a stream is not.
     if allowed == Allowed::Everything && live::wants_events(headers) {
-        return live::events(endpoints.api.stream(question, viewer), &endpoints.shutdown);
+        return live::events(endpoints.api.stream(question, viewer), &endpoints.ending.shutdown);
     }
     let patience = endpoints.edge.request_timeout;
     let Ok(answer) = tokio::time::timeout(patience, endpoints.api.execute(question, viewer, allowed)).await
     else {
         let sentence = "the request took too long; ask for less, or try again in a moment";
-        let answer = refusal(Code::Unavailable, ServerError::new(sentence, None));
-        return respond(headers, StatusCode::SERVICE_UNAVAILABLE, answer);
+        return refuse(endpoints, headers, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, sentence);
     };
     let status = if !accepts_graphql_response(headers) || executed(&answer) {
         StatusCode::OK
@@ -85,7 +89,8 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
 async fn read_link(head: &Parts) -> Result<Question, ParseRequestError> {
     let link = Request::from_parts(head.clone(), Body::empty());
     let decoded = GraphQLRequest::<GraphQLRejection>::from_request(link, &()).await;
-    decoded.map(GraphQLRequest::into_inner).map_err(|GraphQLRejection(error)| error)
+    let question = decoded.map(GraphQLRequest::into_inner).map_err(|GraphQLRejection(error)| error)?;
+    Ok(name_document(question, linked_id(head)))
 }
 
 /// Reads a request from a body of bounded size.
@@ -98,17 +103,51 @@ async fn read(body: Body, edge: &Edge) -> Result<Question, ParseRequestError> {
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(ParseRequestError::UnsupportedBatch);
     }
-    serde_json::from_slice(&body).map_err(|error| ParseRequestError::InvalidRequest(error.into()))
+    let asked: Asked =
+        serde_json::from_slice(&body).map_err(|error| ParseRequestError::InvalidRequest(error.into()))?;
+    Ok(asked.into())
 }
 
-fn unauthenticated(headers: &HeaderMap, reason: NotAuthentic) -> Response {
-    let answer = refusal(Code::Unauthenticated, ServerError::new(reason.to_string(), None));
-    let mut response = respond(headers, StatusCode::UNAUTHORIZED, answer);
+/// Answers a request that is not executed, and notes that.
+fn refuse(
+    endpoints: &Endpoints,
+    headers: &HeaderMap,
+    status: StatusCode,
+    code: Code,
+    sentence: &str,
+) -> Response {
+    let answer = refusal(code, ServerError::new(sentence, None));
+    endpoints.api.note_refusal(&answer);
+    respond(headers, status, answer)
+}
+
+/// An answer for whoever asks too often: how long to wait, in whole seconds.
+pub(super) fn rate_limited(wait: Duration) -> Answer {
+    let sentence = format!("too many requests; try again in {} s", seconds(wait));
+    refusal(Code::RateLimited, ServerError::new(sentence, None))
+}
+
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
+}
+
+/// The same as a response.
+pub(super) fn too_often(endpoints: &Endpoints, headers: &HeaderMap, wait: Duration) -> Response {
+    let answer = rate_limited(wait);
+    endpoints.api.note_refusal(&answer);
+    let mut response = respond(headers, StatusCode::TOO_MANY_REQUESTS, answer);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds(wait).into());
+    response
+}
+
+fn unauthenticated(endpoints: &Endpoints, headers: &HeaderMap, reason: NotAuthentic) -> Response {
+    let sentence = reason.to_string();
+    let mut response = refuse(endpoints, headers, StatusCode::UNAUTHORIZED, Code::Unauthenticated, &sentence);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
-fn undecodable(headers: &HeaderMap, error: &ParseRequestError) -> Response {
+fn undecodable(endpoints: &Endpoints, headers: &HeaderMap, error: &ParseRequestError) -> Response {
     tracing::debug!(%error, "not a GraphQL request");
     let (status, sentence) = match error {
         ParseRequestError::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
@@ -121,7 +160,7 @@ fn undecodable(headers: &HeaderMap, error: &ParseRequestError) -> Response {
             "send a JSON object with `query` and, if need be, `variables` and `operationName`",
         ),
     };
-    respond(headers, status, refusal(Code::BadRequest, ServerError::new(sentence, None)))
+    refuse(endpoints, headers, status, Code::BadRequest, sentence)
 }
 
 fn accepts_graphql_response(headers: &HeaderMap) -> bool {

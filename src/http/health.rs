@@ -21,6 +21,9 @@ pub(super) async fn alive() -> &'static str {
 
 /// The database can be reached and has the schema that this program needs.
 pub(super) async fn ready(State(endpoints): State<Arc<Endpoints>>) -> (StatusCode, &'static str) {
+    if endpoints.ending.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the gateway stops\n");
+    }
     match endpoints.database.check_servable().await {
         Ok(()) => (StatusCode::OK, "ready\n"),
         Err(error) => {
@@ -42,7 +45,23 @@ pub(super) async fn ready(State(endpoints): State<Arc<Endpoints>>) -> (StatusCod
 /// What is measured, in the text format of Prometheus. What waits to be done is looked up each time: it is there to
 /// be seen where no process works on it. While the database does not answer, it is shown as it was last seen.
 pub(super) async fn metrics(State(endpoints): State<Arc<Endpoints>>) -> impl IntoResponse {
-    match tokio::time::timeout(PATIENCE, endpoints.deletions.backlog()).await {
+    let statements = &endpoints.metrics.statements;
+    let (connections, idle) = endpoints.database.pool_use();
+    statements.connections.set(connections.into());
+    statements.idle.set(idle.try_into().unwrap_or(i64::MAX));
+    let (backlog, unfolded) = tokio::join!(
+        tokio::time::timeout(PATIENCE, endpoints.deletions.backlog()),
+        tokio::time::timeout(PATIENCE, endpoints.keeper.unfolded()),
+    );
+    match unfolded {
+        Ok(Ok((waiting, oldest))) => {
+            statements.unfolded.set(waiting);
+            statements.fold_lag.set(oldest.as_secs_f64());
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "could not see what is not folded yet"),
+        Err(_) => tracing::warn!("could not see in time what is not folded yet"),
+    }
+    match backlog {
         Ok(Ok(backlog)) => {
             let open = backlog.open.iter().map(|(status, count)| (status.word(), *count));
             let oldest_due = backlog.oldest_due.to_std().unwrap_or_default();

@@ -1,33 +1,49 @@
 //! The router: the GraphQL endpoint, health, and the pages. Only this part and `app` know axum.
 
+mod address;
+mod asked;
 mod edge;
 mod graphql;
 mod health;
 mod live;
 pub mod playground;
+mod rates;
+mod server;
 mod socket;
 
+pub use address::TrustedProxies;
 pub use edge::Edge;
+pub use rates::{RateLimits, Rates};
+pub use server::{Connections, Ending};
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use async_graphql::{Response as Answer, ServerError, Value};
-use axum::{Router, extract::Request, http::HeaderValue, response::Redirect, routing::get};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, request::Parts},
+    response::Redirect,
+    routing::get,
+};
 use serde::Serialize;
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::TraceLayer,
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
 use crate::{
     auth::Authenticator,
     database::Database,
     deletion::Deletions,
     graphql::{Api, executed},
-    metrics::Metrics,
+    metrics::{Gauge, Metrics},
+    telemetry,
+    usage::Keeper,
 };
+use server::Peer;
 
 /// What the endpoints need.
 pub struct Endpoints {
@@ -39,24 +55,50 @@ pub struct Endpoints {
     pub database: Database,
     /// Asked what waits to be done.
     pub deletions: Deletions,
+    /// Asked what is not folded yet.
+    pub keeper: Keeper,
     /// Shown at `/metrics`.
     pub metrics: Metrics,
     /// The settings of the edge.
     pub edge: Edge,
+    /// Counts requests by who sends them.
+    pub rates: RateLimits,
     /// Ends what would go on for ever.
-    pub shutdown: CancellationToken,
+    pub ending: Ending,
 }
 
-/// Every path the gateway answers.
-pub fn router(endpoints: Endpoints) -> Router {
+/// Serves until `ending.shutdown`, and then until the last request in flight is answered: the endpoints through
+/// `listener`, and what operators see through a listener of its own where there is one.
+pub async fn serve(listener: TcpListener, operators: Option<TcpListener>, endpoints: Endpoints) {
+    let (edge, ending) = (endpoints.edge.clone(), endpoints.ending.clone());
+    let count = endpoints.metrics.requests.connections.clone();
+    let endpoints = Arc::new(endpoints);
+    let public = router(endpoints.clone(), operators.is_none());
+    let limits = edge.connections;
+    let public = server::serve(listener, public, limits, edge.proxies, count, &ending);
+    let Some(operators) = operators else { return public.await };
+    let seen = Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .with_state(endpoints);
+    // Their connections are no clients', and are not counted among those.
+    let seen = server::serve(operators, seen, limits, TrustedProxies::default(), Gauge::default(), &ending);
+    tokio::join!(public, seen);
+}
+
+/// Every path that clients see.
+fn router(endpoints: Arc<Endpoints>, shows_metrics: bool) -> Router {
     let edge = endpoints.edge.clone();
     let mut router = Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post))
         .route("/graphql/ws", get(socket::socket))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .with_state(Arc::new(endpoints));
+        .with_state(endpoints.clone());
+    if shows_metrics {
+        router = router.merge(Router::new().route("/metrics", get(health::metrics)).with_state(endpoints));
+    }
     if edge.playground {
         let to_playground = get(|| async { Redirect::temporary("/graphiql") });
         router = router.merge(playground::routes()).route("/", to_playground);
@@ -64,10 +106,19 @@ pub fn router(endpoints: Endpoints) -> Router {
     edge.around(router)
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            let id = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-            tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+            let request_id = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+            let (method, path) = (request.method(), request.uri().path());
+            let span = tracing::info_span!("request", otel.kind = "server", request_id, %method, path);
+            telemetry::join(&span, request.headers());
+            span
         }))
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+}
+
+/// The client's address. A request that came in no other way than through a connection has one.
+fn client(endpoints: &Endpoints, head: &Parts) -> Option<IpAddr> {
+    let peer = head.extensions.get::<Peer>()?;
+    Some(endpoints.edge.proxies.client(peer.address, &head.headers))
 }
 
 /// The header with the name that a request has in the log.

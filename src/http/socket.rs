@@ -2,12 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use async_graphql::{Request as Question, Response as Answer, ServerError, Variables};
+use async_graphql::{Request as Question, Response as Answer, ServerError};
 use axum::{
     extract::{
         State, WebSocketUpgrade,
         ws::{CloseFrame, Message, WebSocket},
     },
+    http::request::Parts,
     response::Response,
 };
 use futures_util::StreamExt;
@@ -19,7 +20,13 @@ use tokio::{
     time::{Instant, interval, timeout},
 };
 
-use super::{Endpoints, Written};
+use super::{
+    Endpoints, Written,
+    asked::Asked,
+    client,
+    graphql::{rate_limited, too_often},
+    server::Peer,
+};
 use crate::{
     auth::Viewer,
     graphql::{Code, executed, refusal},
@@ -125,29 +132,6 @@ impl TryFrom<String> for Id {
     }
 }
 
-/// What is asked for. The library would take a request without a document.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Asked {
-    query: String,
-    #[serde(default)]
-    variables: Option<Variables>,
-    #[serde(default)]
-    operation_name: Option<String>,
-    #[serde(default, rename = "extensions")]
-    _extensions: Option<Payload>,
-}
-
-impl From<Asked> for Question {
-    fn from(asked: Asked) -> Self {
-        let question = Self::new(asked.query).variables(asked.variables.unwrap_or_default());
-        match asked.operation_name {
-            Some(name) => question.operation_name(name),
-            None => question,
-        }
-    }
-}
-
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToClient<'a> {
@@ -180,9 +164,19 @@ struct News {
 }
 
 /// Opens a socket. The token comes as `Authorization` in `connection_init`: a browser can set no header here.
-pub(super) async fn socket(State(endpoints): State<Arc<Endpoints>>, upgrade: WebSocketUpgrade) -> Response {
+pub(super) async fn socket(
+    State(endpoints): State<Arc<Endpoints>>,
+    head: Parts,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if let Some(wait) = client(&endpoints, &head).and_then(|client| endpoints.rates.address(client).err()) {
+        return too_often(&endpoints, &head.headers, wait);
+    }
+    // Its place among the connections is taken as long as the socket is open.
+    let peer = head.extensions.get::<Peer>().cloned();
     upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).on_upgrade(
         async move |socket| {
+            let _peer = peer;
             let speaks = socket.protocol().is_some();
             let mut session = Session::new(endpoints, socket);
             let end = if speaks { session.run().await } else { Some(Close::NoProtocol) };
@@ -215,6 +209,7 @@ impl Session {
         let (told, news) = mpsc::channel(MAX_UNSENT);
         let now = Instant::now();
         let operations = HashMap::new();
+        endpoints.metrics.requests.sockets.inc();
         Self {
             endpoints,
             socket,
@@ -235,7 +230,7 @@ impl Session {
         ping.reset();
         // Often enough for the shortest of the limits.
         let mut watch = interval(Duration::from_secs(1));
-        let shutdown = self.endpoints.shutdown.clone();
+        let shutdown = self.endpoints.ending.shutdown.clone();
         loop {
             let outcome = tokio::select! {
                 message = self.socket.recv() => match message {
@@ -282,7 +277,9 @@ impl Session {
         };
         match serde_json::from_str(&text) {
             Ok(FromClient::ConnectionInit { payload }) => self.begin(payload).await,
-            Ok(FromClient::Subscribe { id, payload }) => self.start(id.0, (*payload).into()).await,
+            Ok(FromClient::Subscribe { id, payload }) if payload.is_something() => {
+                self.start(id.0, (*payload).into()).await
+            }
             Ok(FromClient::Complete { id }) => {
                 if let Some((_, task)) = self.operations.remove(&id.0) {
                     task.abort();
@@ -293,7 +290,7 @@ impl Session {
                 self.send(&ToClient::Pong { payload: payload.as_ref() }).await
             }
             Ok(FromClient::Pong { .. }) => Ok(()),
-            Err(_) => Err(Some(Close::NotProtocol)),
+            Ok(FromClient::Subscribe { .. }) | Err(_) => Err(Some(Close::NotProtocol)),
         }
     }
 
@@ -315,9 +312,14 @@ impl Session {
         if self.operations.contains_key(&id) {
             return Err(Some(Close::Duplicate));
         }
-        if self.operations.len() == MAX_OPERATIONS {
+        let refused = if self.operations.len() == MAX_OPERATIONS {
             let sentence = format!("this socket has {MAX_OPERATIONS} operations going on; end one first");
-            let refusal = refusal(Code::BadRequest, ServerError::new(sentence, None));
+            Some(refusal(Code::BadRequest, ServerError::new(sentence, None)))
+        } else {
+            self.endpoints.rates.viewer(&viewer).err().map(rate_limited)
+        };
+        if let Some(refusal) = refused {
+            self.endpoints.api.note_refusal(&refusal);
             return self.send(&ToClient::Error { id: &id, payload: &refusal.errors }).await;
         }
         self.count += 1;
@@ -370,6 +372,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.endpoints.metrics.requests.sockets.dec();
         for (_, task) in self.operations.values() {
             task.abort();
         }

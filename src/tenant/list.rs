@@ -87,6 +87,7 @@ impl Criteria {
     /// # Errors
     ///
     /// [`Error`].
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn page(
         &self,
         database: &Database,
@@ -135,6 +136,7 @@ impl Criteria {
     /// # Errors
     ///
     /// [`Error`].
+    #[tracing::instrument(level = "debug", skip_all)]
     pub async fn counts(
         &self,
         database: &Database,

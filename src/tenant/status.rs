@@ -58,6 +58,7 @@ impl Status {
 /// # Errors
 ///
 /// [`database::Error`]: `Contention` when others held the row, or SQLite's one writer, for too long.
+#[tracing::instrument(level = "debug", skip_all)]
 pub async fn set_status(
     database: &Database,
     tenant: Uuid,

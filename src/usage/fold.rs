@@ -1,5 +1,7 @@
 //! Folds differences into the sums: on PostgreSQL, where the triggers of writers append them.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use uuid::Uuid;
 
@@ -53,6 +55,26 @@ impl Keeper {
         };
         transaction.commit().await?;
         Ok(Folded::Tenant { tenant, rows, more })
+    }
+
+    /// How many differences there are, and how long ago the oldest of them came. What an id begins with is its
+    /// instant, in thousandths of a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn unfolded(&self) -> Result<(i64, Duration), Error> {
+        if self.database.backend() == DbBackend::Sqlite {
+            return Ok((0, Duration::ZERO));
+        }
+        let text = "SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp()) * 1000 \
+             - ('x' || min(left(replace(id::text, '-', ''), 12)))::bit(48)::bigint, 0)::bigint AS oldest \
+             FROM usage_deltas";
+        let row =
+            self.database.connection.query_one_raw(Sql::new(DbBackend::Postgres).statement(text)).await?;
+        let Some(row) = row else { return Ok((0, Duration::ZERO)) };
+        let oldest: i64 = row.try_get_by("oldest")?;
+        Ok((row.try_get_by("waiting")?, Duration::from_millis(u64::try_from(oldest).unwrap_or_default())))
     }
 
     /// The first tenant at `from` or after it that has differences.

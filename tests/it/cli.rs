@@ -9,7 +9,7 @@ use std::{
 use crate::support::{TestApp, on_both, places};
 
 /// Variables that the program reads.
-pub(crate) const VARIABLES: [&str; 17] = [
+pub(crate) const VARIABLES: [&str; 41] = [
     "JWT_SECRET",
     "JWT_SECRET_FILE",
     "JWKS",
@@ -27,6 +27,30 @@ pub(crate) const VARIABLES: [&str; 17] = [
     "CASCADE_OWN",
     "CASCADE_IGNORE",
     "RUST_LOG",
+    "LOG_FORMAT",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "METRICS_LISTEN",
+    "STATEMENT_TIMEOUT",
+    "SHUTDOWN_DELAY",
+    "MAX_BODY_BYTES",
+    "REQUEST_TIMEOUT",
+    "MAX_CONNECTIONS",
+    "MAX_CONNECTIONS_PER_ADDRESS",
+    "HEADER_TIMEOUT",
+    "IDLE_TIMEOUT",
+    "RATE_PER_ADDRESS",
+    "RATE_PER_VIEWER",
+    "TRUSTED_PROXY",
+    "MAX_QUERY_TOKENS",
+    "MAX_QUERY_DEPTH",
+    "MAX_QUERY_COST",
+    "MAX_QUERY_ALIASES",
+    "MAX_QUERY_DIRECTIVES",
+    "MAX_QUERY_ROOT_FIELDS",
+    "CORS_ORIGIN",
+    "HIDE_SCHEMA",
+    "TRUSTED_DOCUMENTS",
+    "TRUSTED_DOCUMENTS_ONLY",
 ];
 
 pub(crate) fn gateway(arguments: &[&str]) -> Command {

@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
-use crate::support::{Rows, TenantRow, TestApp, Token, on_both};
+use crate::support::{Program, Rows, TenantRow, TestApp, Token, bearer, connect, on_both, raw};
 
 /// A document beyond a limit is refused before it is validated, with a sentence that names the limit.
 #[tokio::test]
@@ -110,66 +106,19 @@ async fn large_bodies_are_refused() {
     .await;
 }
 
-/// The program with these options, and its address.
-fn start(app: &TestApp, options: &[&str]) -> (std::process::Child, u16) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("a port")
-        .port();
-    let child = std::process::Command::new(env!("CARGO_BIN_EXE_tenant-gateway"))
-        .args([
-            "serve",
-            "--no-workers",
-            "--listen",
-            &format!("127.0.0.1:{port}"),
-            "--database-url",
-            &app.database_url,
-        ])
-        .args(options)
-        .env("JWT_SECRET", "a secret of the test")
-        .env("RUST_LOG", "off")
-        .spawn()
-        .expect("the gateway");
-    (child, port)
-}
-
-/// Sends bytes as they are, and returns what comes back until the other side hangs up.
-async fn raw(port: u16, sent: &str) -> String {
-    let mut stream = None;
-    for _ in 0..100 {
-        match TcpStream::connect(("127.0.0.1", port)).await {
-            Ok(open) => {
-                stream = Some(open);
-                break;
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-    let mut stream = stream.expect("a gateway");
-    stream.write_all(sent.as_bytes()).await.expect("an open connection");
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    let _ = tokio::time::timeout(Duration::from_secs(4), read).await;
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
 /// Options: a short time for requests, an origin that may call, and a schema that is kept to itself.
 #[tokio::test]
 async fn the_edge_does_as_its_options_say() {
     on_both(async |app| {
-        let (mut child, port) =
-            start(&app, &["--request-timeout", "300ms", "--cors-origin", "https://dashboard.example", "--hide-schema"]);
-        let mint = std::process::Command::new(env!("CARGO_BIN_EXE_tenant-gateway"))
-            .args(["token", "--role", "admin"])
-            .env("JWT_SECRET", "a secret of the test")
-            .output()
-            .expect("a token");
-        let token = String::from_utf8(mint.stdout).expect("text").trim().to_owned();
+        let options = ["--request-timeout", "300ms", "--cors-origin", "https://dashboard.example", "--hide-schema"];
+        let program = Program::serve(&app.database_url, &options);
+        let token = bearer(Token::Admin);
+        let raw = async |sent: &str| raw(connect("127.0.0.1", program.port).await, sent).await;
         let slow = format!(
             "POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
              content-length: 100\r\nconnection: close\r\n\r\n{{"
         );
-        let answer = raw(port, &slow).await;
+        let answer = raw(&slow).await;
         assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 
         let preflight = |origin: &str| {
@@ -178,9 +127,9 @@ async fn the_edge_does_as_its_options_say() {
                  access-control-request-headers: authorization,content-type\r\nconnection: close\r\n\r\n"
             )
         };
-        let allowed = raw(port, &preflight("https://dashboard.example")).await;
+        let allowed = raw(&preflight("https://dashboard.example")).await;
         assert!(allowed.contains("access-control-allow-origin: https://dashboard.example"), "{allowed}");
-        let foreign = raw(port, &preflight("https://foreign.example")).await;
+        let foreign = raw(&preflight("https://foreign.example")).await;
         assert!(!foreign.contains("access-control-allow-origin"), "{foreign}");
 
         let ask = |document: &str| {
@@ -191,14 +140,12 @@ async fn the_edge_does_as_its_options_say() {
                 body.len()
             )
         };
-        let shown = raw(port, &ask("{ __schema { queryType { name } } }")).await;
+        let shown = raw(&ask("{ __schema { queryType { name } } }")).await;
         assert!(!shown.contains("queryType\""), "{shown}");
-        let mistyped = raw(port, &ask("{ tenantz { id } }")).await;
+        let mistyped = raw(&ask("{ tenantz { id } }")).await;
         assert!(mistyped.contains("GRAPHQL_VALIDATION_FAILED") && !mistyped.contains("Did you mean"), "{mistyped}");
-        let playground = raw(port, "GET /graphiql HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+        let playground = raw("GET /graphiql HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
         assert!(playground.starts_with("HTTP/1.1 404"), "{playground}");
-        child.kill().expect("SIGKILL");
-        child.wait().expect("an end");
         let suggested = app.post(Token::Admin, "{ tenantz { id } }", Value::Null).await;
         assert!(suggested.body.to_string().contains("Did you mean"), "by default names are suggested");
     })

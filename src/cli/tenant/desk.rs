@@ -85,6 +85,7 @@ impl Platform {
         let nobody = Keys::Secrets(Vec::new());
         let app = App {
             authenticator: Authenticator::new(nobody, None, None, clock.clone()).await?,
+            served: database.clone(),
             database,
             clock,
             session_timeout: self.session.timeout(),

@@ -19,9 +19,10 @@ use std::{
 
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use super::error::{Code, Fault};
-use crate::metrics::BatchMetrics;
+use crate::metrics::{self, BatchMetrics};
 
 /// When a further statement is sent beside those that run.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +128,8 @@ struct Ask<S: Source> {
     keys: Vec<S::Key>,
     fresh: usize,
     since: Instant,
+    /// What it is a part of.
+    span: Span,
     reply: oneshot::Sender<Answers<S>>,
 }
 
@@ -146,6 +149,7 @@ impl<S: Source> Batcher<S> {
     /// What is known of each of these keys. Dropping the future gives up the wait and disturbs nobody:
     /// statements run in tasks of their own.
     pub(super) async fn ask(&self, keys: &[S::Key]) -> Answers<S> {
+        metrics::count();
         let (reply, answer) = oneshot::channel();
         {
             let mut queue = self.0.queue();
@@ -155,7 +159,8 @@ impl<S: Source> Batcher<S> {
             let fresh = keys.iter().filter(|key| !queue.sent.contains_key(key)).count();
             queue.keys += keys.len();
             queue.fresh += fresh;
-            queue.waiting.push_back(Ask { keys: keys.to_vec(), fresh, since: Instant::now(), reply });
+            let (keys, since, span) = (keys.to_vec(), Instant::now(), Span::current());
+            queue.waiting.push_back(Ask { keys, fresh, since, span, reply });
             if queue.wants_flight(self.0.crowding) {
                 queue.flights += 1;
                 Flight::start(self.0.clone());
@@ -230,6 +235,18 @@ impl<S: Source> Inner<S> {
     }
 }
 
+/// In traces a batch is a part of the request that has waited longest, and is linked to the others.
+fn span<S: Source>(asks: &[Ask<S>], keys: usize) -> Span {
+    let Some((first, others)) = asks.split_first() else { return Span::none() };
+    let span = tracing::debug_span!(parent: &first.span, "batch", source = S::NAME, keys);
+    if !span.is_disabled() {
+        for other in others {
+            span.follows_from(&other.span);
+        }
+    }
+    span
+}
+
 fn reply<S: Source>(asks: Vec<Ask<S>>, answers: &Answers<S>) {
     for ask in asks {
         let own = ask.keys.iter().filter_map(|key| Some((*key, answers.get(key)?.clone()))).collect();
@@ -274,7 +291,8 @@ impl<S: Source> Flight<S> {
                 continue;
             }
             self.inner.note(&asks, &keys);
-            let answers = AssertUnwindSafe(self.inner.load(&keys)).catch_unwind().await;
+            let load = self.inner.load(&keys).instrument(span(&asks, keys.len()));
+            let answers = AssertUnwindSafe(load).catch_unwind().await;
             self.inner.queue().done(&keys);
             // A panic takes the answers of its own batch with it, not the flight: others wait for that.
             if let Ok(answers) = answers {

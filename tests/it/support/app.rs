@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value as Bound
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenant_gateway::{
-    app::{self, App, Edge, Erasing, Exposure},
+    app::{App, Edge, Ending, Erasing, Exposure},
     auth::{Authenticator, Claims, Keys, RoleClaim, mint},
     clock::Clock,
     database::Database,
@@ -79,7 +79,10 @@ impl TestApp {
     async fn serve(mut database: Database, url: String) -> Self {
         let (statements, heard) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (counter, log) = (statements.clone(), heard.clone());
+        let metrics = Metrics::default();
+        let told = metrics.statements.clone();
         database.connection.set_metric_callback(move |info| {
+            told.ended(info.elapsed, info.failed);
             counter.fetch_add(1, Ordering::SeqCst);
             log.lock().expect("the log").push(info.statement.clone());
         });
@@ -90,10 +93,11 @@ impl TestApp {
         let storage = Storage::open_directory(objects.path()).expect("storage");
         let app = App {
             database: database.clone(),
+            served: database.clone(),
             authenticator,
             clock: clock.clone(),
             session_timeout: TimeDelta::hours(2),
-            metrics: Metrics::default(),
+            metrics,
             erasing: Erasing::with(storage.clone()),
             exposure: Exposure::default(),
             edge: Edge::default(),
@@ -102,7 +106,8 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
-        tokio::spawn(app::serve(listener, app.router(shutdown.clone()), shutdown.clone()));
+        let ending = Ending { stopping: shutdown.clone(), shutdown: shutdown.clone() };
+        tokio::spawn(app.serve(listener, None, ending));
         let client = client();
         Self {
             database,

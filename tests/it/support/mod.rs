@@ -3,12 +3,14 @@
 mod app;
 mod databases;
 mod faults;
+mod program;
 mod rows;
 mod s3;
 
 pub use app::{Answer, SECRET, TestApp, Token, client, token};
 pub use databases::{Backend, Place, on, on_both, places};
 pub use faults::FaultProxy;
+pub use program::{Program, bearer, connect, raw};
 pub use rows::{Agent, Call, Rows, Session, TenantRow, id};
 pub use s3::{Bucket, S3};
 

@@ -1,5 +1,12 @@
 //! What operators see of the running gateway, in the format of Prometheus.
 
+mod requests;
+mod statements;
+
+pub use prometheus_client::metrics::gauge::Gauge;
+pub use requests::RequestMetrics;
+pub use statements::{StatementMetrics, count, counting};
+
 use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -10,7 +17,6 @@ use prometheus_client::{
     metrics::{
         counter::Counter,
         family::Family,
-        gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
@@ -22,6 +28,10 @@ pub struct Metrics {
     registry: Arc<Registry>,
     batch_keys: Family<SourceLabel, Histogram, fn() -> Histogram>,
     batch_waits: Family<SourceLabel, Histogram, fn() -> Histogram>,
+    /// Requests and connections.
+    pub requests: RequestMetrics,
+    /// Statements and the connections they go through.
+    pub statements: StatementMetrics,
     /// What the workers of the statistics find and do.
     pub usage: UsageMetrics,
     /// What erasing does.
@@ -191,7 +201,10 @@ impl Default for Metrics {
         );
         let deletion = DeletionMetrics::default();
         deletion.register(&mut registry);
-        Self { registry: Arc::new(registry), batch_keys, batch_waits, usage, deletion }
+        let (requests, statements) = (RequestMetrics::default(), StatementMetrics::default());
+        requests.register(&mut registry);
+        statements.register(&mut registry);
+        Self { registry: Arc::new(registry), batch_keys, batch_waits, requests, statements, usage, deletion }
     }
 }
 

@@ -1,0 +1,131 @@
+//! Gives an account of each operation, to the log and to the metrics: what it was called, who asked, how long it took
+//! and what came of it. Never a token, a variable or a document.
+
+use std::time::{Duration, Instant};
+
+use async_graphql::{
+    Response, ServerError, Value,
+    parser::types::{ExecutableDocument, OperationType},
+};
+
+use super::error::Code;
+use crate::{
+    auth::{Role, Viewer},
+    metrics::RequestMetrics,
+};
+
+/// What is counted of a request without an error.
+const FINE: &str = "OK";
+
+/// An operation that is under way.
+pub(super) struct Account {
+    metrics: RequestMetrics,
+    begun: Instant,
+    operation: Option<String>,
+    kind: &'static str,
+    viewer: Viewer,
+}
+
+impl Account {
+    pub(super) fn open(
+        metrics: &RequestMetrics,
+        document: &ExecutableDocument,
+        name: Option<&str>,
+        viewer: &Viewer,
+    ) -> Self {
+        let mut all = document.operations.iter();
+        let asked =
+            all.find(|(operation, _)| name.is_none() || operation.map(async_graphql::Name::as_str) == name);
+        let kind = match asked.map(|(_, operation)| operation.node.ty) {
+            Some(OperationType::Query) => "query",
+            Some(OperationType::Mutation) => "mutation",
+            Some(OperationType::Subscription) => "subscription",
+            None => "none",
+        };
+        Self {
+            metrics: metrics.clone(),
+            begun: Instant::now(),
+            operation: asked.and_then(|(operation, _)| operation).map(ToString::to_string),
+            kind,
+            viewer: viewer.clone(),
+        }
+    }
+
+    /// It was answered, with a part in so many statements.
+    pub(super) fn close(self, response: &Response, statements: u32) {
+        let code = first_code(&response.errors);
+        let time = self.begun.elapsed();
+        self.metrics.executed(self.operation.as_deref(), code, time);
+        self.tell(code, time, Some(statements), None);
+    }
+
+    fn tell(&self, code: &str, time: Duration, statements: Option<u32>, answers: Option<u64>) {
+        let (role, tenant) = match self.viewer.role {
+            Role::Admin => ("admin", None),
+            Role::Support => ("support", None),
+            Role::Tenant(tenant) => ("tenant", Some(tracing::field::display(tenant))),
+        };
+        #[expect(clippy::cast_precision_loss, reason = "no operation takes centuries")]
+        let duration_ms = time.as_micros() as f64 / 1_000.0;
+        tracing::info!(
+            target: "tenant_gateway::operations",
+            operation = self.operation.as_deref(),
+            kind = self.kind,
+            viewer = self.viewer.subject,
+            role,
+            tenant,
+            code,
+            duration_ms,
+            statements,
+            answers,
+            "answered"
+        );
+    }
+}
+
+/// A stream of answers that is open: told of when it ends, however it does.
+pub(super) struct Streaming {
+    account: Account,
+    answers: u64,
+    code: &'static str,
+}
+
+impl Streaming {
+    pub(super) fn open(account: Account) -> Self {
+        account.metrics.streams.inc();
+        Self { account, answers: 0, code: FINE }
+    }
+
+    pub(super) fn saw(&mut self, response: &Response) {
+        self.answers += 1;
+        if self.code == FINE {
+            self.code = first_code(&response.errors);
+        }
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        let Account { metrics, operation, begun, .. } = &self.account;
+        metrics.streams.dec();
+        metrics.ended(operation.as_deref(), self.code);
+        self.account.tell(self.code, begun.elapsed(), None, Some(self.answers));
+    }
+}
+
+/// A request was turned away before anything was executed.
+pub(super) fn refused(metrics: &RequestMetrics, operation: Option<&str>, errors: &[ServerError]) {
+    let code = first_code(errors);
+    metrics.refused(operation, code);
+    tracing::info!(target: "tenant_gateway::operations", operation, code, "refused");
+}
+
+/// The code of the first error, as one of those that there are.
+fn first_code(errors: &[ServerError]) -> &'static str {
+    let Some(error) = errors.first() else { return FINE };
+    let word = match error.extensions.as_ref().and_then(|extensions| extensions.get("code")) {
+        Some(Value::String(word)) => word.as_str(),
+        _ => return Code::Internal.word(),
+    };
+    Code::ALL.into_iter().map(Code::word).find(|known| *known == word).unwrap_or(Code::Internal.word())
+}

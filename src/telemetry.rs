@@ -1,0 +1,96 @@
+//! What the process tells of itself: its log, and traces where there is a collector for them.
+
+use opentelemetry::{Context, global, trace::TracerProvider};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use reqwest::header::HeaderMap;
+use tracing::{Level, Span, level_filters::LevelFilter};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// The name of the service, unless `OTEL_SERVICE_NAME` says another.
+const SERVICE: &str = "tenant-gateway";
+/// Where a collector takes traces, beneath its address.
+const TRACES: &str = "v1/traces";
+/// The header of W3C Trace Context.
+const TRACE_PARENT: &str = "traceparent";
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Pretty,
+    /// An object a line, for programs.
+    Json,
+}
+
+/// Sends what is left of the traces when it is dropped.
+#[derive(Debug)]
+pub struct Telemetry(Option<SdkTracerProvider>);
+
+/// Starts the log and, where there is a collector, traces. Once in a process, and before its runtime: traces are sent
+/// by a thread of their own.
+///
+/// # Errors
+///
+/// When the address of the collector is none.
+pub fn start(
+    filter: EnvFilter,
+    format: LogFormat,
+    collector: Option<&str>,
+) -> Result<Telemetry, ExporterBuildError> {
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = match format {
+        LogFormat::Pretty => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let provider = collector.map(provider).transpose()?;
+    let traces = provider.as_ref().map(|provider| {
+        // Not what sending them does.
+        let own = Targets::new()
+            .with_default(LevelFilter::OFF)
+            .with_target("tenant_gateway", Level::DEBUG)
+            .with_target("sea_orm", Level::INFO);
+        tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(own)
+    });
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(traces).init();
+    Ok(Telemetry(provider))
+}
+
+fn provider(collector: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
+    global::set_text_map_propagator(TraceContextPropagator::new());
+    // A second installation is refused, which is as good as the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let address = format!("{}/{TRACES}", collector.trim_end_matches('/'));
+    let exporter = SpanExporter::builder().with_http().with_endpoint(address).build()?;
+    let service = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| SERVICE.to_owned());
+    let resource = Resource::builder().with_service_name(service).build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.as_ref().map(SdkTracerProvider::shutdown) {
+            eprintln!("the last traces were not sent: {error}");
+        }
+    }
+}
+
+/// Makes `span` a part of the trace that a request's headers name.
+pub fn join(span: &Span, headers: &HeaderMap) {
+    if headers.contains_key(TRACE_PARENT) {
+        let parent = global::get_text_map_propagator(|known| {
+            known.extract_with_context(&Context::new(), &HeaderExtractor(headers))
+        });
+        // Where there are no traces there is nothing to be a part of.
+        let _ = span.set_parent(parent);
+    }
+}
+
+/// Names the present trace in the headers of a request to somebody else.
+pub fn carry(headers: &mut HeaderMap) {
+    let present = Span::current().context();
+    global::get_text_map_propagator(|known| known.inject_context(&present, &mut HeaderInjector(headers)));
+}
