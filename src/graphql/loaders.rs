@@ -38,6 +38,7 @@ pub(super) struct Batchers {
     counted_readings: Batcher<CountedReadings>,
     series: Batcher<AllSeries>,
     counted_series: Batcher<CountedSeries>,
+    deletions: Batcher<AllDeletions>,
     newest_deletions: Batcher<NewestDeletions>,
     deletion_tables: Batcher<DeletionTables>,
 }
@@ -57,6 +58,7 @@ impl Batchers {
             counted_readings: batcher(CountedReadings(reader.clone()), crowding, metrics),
             series: batcher(AllSeries(reader.clone()), crowding, metrics),
             counted_series: batcher(CountedSeries(reader.clone()), crowding, metrics),
+            deletions: batcher(AllDeletions(database.clone()), crowding, metrics),
             newest_deletions: batcher(NewestDeletions(database.clone()), crowding, metrics),
             deletion_tables: batcher(DeletionTables(database.clone()), crowding, metrics),
         }
@@ -101,6 +103,7 @@ pub(super) struct Loaders {
     counted_readings: Own<CountedReadings>,
     series: Own<AllSeries>,
     counted_series: Own<CountedSeries>,
+    deletions: Own<AllDeletions>,
     newest_deletions: Own<NewestDeletions>,
     deletion_tables: Own<DeletionTables>,
 }
@@ -113,6 +116,7 @@ impl Loaders {
             counted_readings: Own::new(&batchers.counted_readings),
             series: Own::new(&batchers.series),
             counted_series: Own::new(&batchers.counted_series),
+            deletions: Own::new(&batchers.deletions),
             newest_deletions: Own::new(&batchers.newest_deletions),
             deletion_tables: Own::new(&batchers.deletion_tables),
         }
@@ -136,6 +140,10 @@ impl Loaders {
             Some(Told::All(series)) => Ok(Some(series)),
             None => Ok(None),
         }
+    }
+
+    pub(super) async fn deletion(&self, id: Uuid) -> Loaded<Deletion> {
+        self.deletions.load(id).await
     }
 
     pub(super) async fn newest_deletion(&self, tenant: Uuid) -> Loaded<Deletion> {
@@ -223,6 +231,19 @@ impl Source for CountedSeries {
 
     async fn load(&self, requests: &[SeriesRequest]) -> Result<HashMap<SeriesRequest, Arc<Series>>, Fault> {
         Ok(self.0.series(requests).await?.into_iter().map(|(key, row)| (key, Arc::new(row))).collect())
+    }
+}
+
+struct AllDeletions(Database);
+
+impl Source for AllDeletions {
+    type Key = Uuid;
+    type Value = Deletion;
+    const NAME: &'static str = "deletions";
+    const MAX_KEYS: usize = 256;
+
+    async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Deletion>, Fault> {
+        Ok(deletion::by_ids(&self.0, ids).await?.into_iter().map(|row| (row.id, row)).collect())
     }
 }
 

@@ -42,7 +42,9 @@ use futures_util::{StreamExt, stream::BoxStream};
 
 use crate::{
     auth::Viewer,
+    deletion::Deletion,
     metrics::{Metrics, counting},
+    usage::Stats,
 };
 use account::{Account, Streaming};
 use documents::{Document, Documents};
@@ -106,9 +108,9 @@ impl Api {
     #[must_use]
     pub fn new(parts: &Parts, exposure: Exposure) -> Self {
         let batchers = Batchers::new(&parts.database, &parts.reader, &parts.metrics);
-        let watcher = Watcher::new(&batchers);
+        let (tenants, deletions) = (Watcher::<Stats>::new(&batchers), Watcher::<Deletion>::new(&batchers));
         let shown = |builder: Builder| {
-            let builder = builder.data(parts.clone()).data(watcher.clone());
+            let builder = builder.data(parts.clone()).data(tenants.clone()).data(deletions.clone());
             if exposure.is_hidden { builder.disable_introspection().disable_suggestions() } else { builder }
         };
         Self {

@@ -97,7 +97,7 @@ impl Query {
             let found = match (id, tenant_id) {
                 (Some(id), None) => {
                     let id = uuid(&id, "id")?;
-                    deletion::by_ids(&parts(context).database, &[id]).await?.pop()
+                    loaders(context).deletion(id).await?
                 }
                 (None, Some(tenant)) => {
                     let tenant = uuid(&tenant, "tenantId")?;

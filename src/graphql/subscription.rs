@@ -3,23 +3,25 @@
 use std::time::Duration;
 
 use async_graphql::{Context, ID, Subscription};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::watch::Receiver;
 use uuid::Uuid;
 
 use super::{
     deletion::TenantDeletion,
     error::{Code, Fault},
-    request::{Parts, parts, uuid, viewer},
+    request::{parts, uuid, viewer},
     stats::TenantStats,
-    watch::{Seen, Watcher, as_of, differ},
+    watch::{Seen, Sight, Watcher},
 };
 use crate::{
     auth::{Action, Viewer},
-    deletion::{self, Deletion, Status},
+    clock::Clock,
+    deletion::{Deletion, Status},
+    usage::Stats,
 };
 
-/// Between two looks at the database.
+/// How often it is looked at whether the token has ended.
 const PAUSE: Duration = Duration::from_secs(1);
 
 type Streamed<T> = async_graphql::Result<T>;
@@ -39,13 +41,12 @@ impl Subscription {
         #[graphql(desc = "The tenant's id.")] tenant_id: ID,
     ) -> async_graphql::Result<impl Stream<Item = Streamed<TenantStats>>> {
         let tenant = uuid(&tenant_id, "tenantId")?;
-        let watcher = context.data_unchecked::<Watcher>();
-        let may = viewer(context).may(Action::ReadTenant(tenant));
-        let now = if may { watcher.look(tenant).await? } else { None };
-        let Some(now) = now else { return Err(hidden("tenant").into()) };
-        let news = watcher.follow(tenant, Some(now.clone()));
-        let follower = Follower { watch: Watch::new(context), tenant, news, last: None, next: Some(now) };
-        Ok(stream::unfold(follower, Follower::next))
+        if !viewer(context).may(Action::ReadTenant(tenant)) {
+            return Err(hidden("tenant").into());
+        }
+        let follower = Follower::<Stats>::new(context, tenant).await?.ok_or_else(|| hidden("tenant"))?;
+        Ok(stream::unfold(follower, Follower::next)
+            .map(move |stats| TenantStats::new(tenant.into(), &stats).map_err(Into::into)))
     }
 
     /// A deletion's record: now, and again whenever it has changed. Completes after `DELETED` or
@@ -56,12 +57,24 @@ impl Subscription {
         #[graphql(desc = "The deletion's id.")] id: ID,
     ) -> async_graphql::Result<impl Stream<Item = Streamed<TenantDeletion>>> {
         let id = uuid(&id, "id")?;
-        let watch = Watch::new(context);
-        if watch.deletion(id).await?.is_none() {
-            return Err(hidden("deletion").into());
-        }
-        Ok(stream::unfold((watch, None), move |(watch, last)| next_deletion(watch, last, id)))
+        let viewer = viewer(context);
+        let follower = Follower::<Deletion>::new(context, id).await?;
+        let follower = follower.filter(|follower| {
+            follower.next.as_ref().is_some_and(|deletion| viewer.may(Action::ReadTenant(deletion.tenant)))
+        });
+        let follower = follower.ok_or_else(|| hidden("deletion"))?;
+        Ok(stream::unfold(follower, async |follower| {
+            if follower.next.is_none() && follower.last.what.as_ref().is_some_and(has_ended) {
+                return None;
+            }
+            let (deletion, follower) = follower.next().await?;
+            Some((Ok(TenantDeletion(deletion)), follower))
+        }))
     }
+}
+
+fn has_ended(deletion: &Deletion) -> bool {
+    matches!(deletion.status, Status::Deleted | Status::Canceled)
 }
 
 /// What is not there and what may not be seen are told alike.
@@ -69,86 +82,56 @@ fn hidden(what: &str) -> Fault {
     Fault::new(Code::BadUserInput, format!("there is no {what} of this id that the token may see"))
 }
 
-/// Who listens, and what is needed to look again.
-struct Watch {
-    parts: Parts,
+/// Who listens, and to what.
+struct Follower<T> {
     viewer: Viewer,
-}
-
-impl Watch {
-    fn new(context: &Context<'_>) -> Self {
-        Self { parts: parts(context).clone(), viewer: viewer(context).clone() }
-    }
-
-    fn is_over(&self) -> bool {
-        self.viewer.expires_at <= self.parts.clock.now()
-    }
-
-    async fn deletion(&self, id: Uuid) -> Result<Option<Deletion>, Fault> {
-        let found = deletion::by_ids(&self.parts.database, &[id]).await?.pop();
-        Ok(found.filter(|deletion| self.viewer.may(Action::ReadTenant(deletion.tenant))))
-    }
-}
-
-/// Who listens to a tenant's figures.
-struct Follower {
-    watch: Watch,
-    tenant: Uuid,
-    news: Receiver<Seen>,
-    /// What the listener knows.
-    last: Seen,
+    clock: Clock,
+    news: Receiver<Seen<T>>,
+    /// What the listener knows, or is about to be told.
+    last: Seen<T>,
     /// What it has not been told.
-    next: Seen,
+    next: Option<T>,
 }
 
-impl Follower {
-    async fn next(mut self) -> Option<(Streamed<TenantStats>, Self)> {
+impl<T: Sight> Follower<T> {
+    /// None where there is nothing to follow.
+    async fn new(context: &Context<'_>, id: Uuid) -> Result<Option<Self>, Fault> {
+        let watcher = context.data_unchecked::<Watcher<T>>();
+        let now = watcher.look(id).await?;
+        if now.what.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            viewer: viewer(context).clone(),
+            clock: parts(context).clock.clone(),
+            news: watcher.follow(id, now.clone()),
+            next: now.what.clone(),
+            last: now,
+        }))
+    }
+
+    /// The next thing to tell; nothing when it is gone, or the token has ended.
+    async fn next(mut self) -> Option<(T, Self)> {
         loop {
-            if self.watch.is_over() {
+            if self.viewer.expires_at <= self.clock.now() {
                 return None;
             }
-            if let Some(stats) = self.next.take() {
-                let shown = TenantStats::new(self.tenant.into(), &stats).map_err(Into::into);
-                self.last = Some(stats);
-                return Some((shown, self));
+            if let Some(next) = self.next.take() {
+                return Some((next, self));
             }
-            // Whether the token has ended is looked at as often as the tenant.
+            // Whether the token has ended is looked at as often as what is followed.
             match tokio::time::timeout(PAUSE, self.news.changed()).await {
                 Err(_) => {}
                 Ok(Err(_)) => return None,
                 Ok(Ok(())) => {
                     let seen = self.news.borrow_and_update().clone();
-                    seen.as_ref()?;
                     // What the watcher saw before this listener came is no news.
-                    if as_of(&self.last) <= as_of(&seen) && differ(&self.last, &seen) {
-                        self.next = seen;
+                    if seen.is_news_after(&self.last) {
+                        self.next = Some(seen.what.clone()?);
+                        self.last = seen;
                     }
                 }
             }
         }
-    }
-}
-
-async fn next_deletion(
-    watch: Watch,
-    last: Option<Deletion>,
-    id: Uuid,
-) -> Option<(Streamed<TenantDeletion>, (Watch, Option<Deletion>))> {
-    if last.as_ref().is_some_and(|last| matches!(last.status, Status::Deleted | Status::Canceled)) {
-        return None;
-    }
-    loop {
-        if watch.is_over() {
-            return None;
-        }
-        match watch.deletion(id).await {
-            Ok(Some(deletion)) if last.as_ref() != Some(&deletion) => {
-                return Some((Ok(TenantDeletion(deletion.clone())), (watch, Some(deletion))));
-            }
-            Ok(Some(_)) => {}
-            Ok(None) => return None,
-            Err(_) => tracing::warn!(deletion = %id, "a look at a subscribed deletion failed"),
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }

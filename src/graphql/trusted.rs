@@ -118,7 +118,7 @@ impl TrustedDocuments {
             let error = ServerError::new(sentence, None);
             Box::new(refusal(Code::DocumentNotFound, error))
         };
-        if request.query.is_empty() {
+        if request.query.trim().is_empty() {
             let Some(id) = id(request) else {
                 let sentence =
                     "`query` is missing: send the document to be answered in it, or its id as `documentId`";

@@ -1,4 +1,4 @@
-//! One watcher in each process looks at every tenant that somebody subscribes to, all of them in the same few
+//! One watcher in each process looks at everything of one kind that somebody subscribes to, all of it in the same few
 //! statements, however many listen.
 
 use std::{
@@ -7,63 +7,133 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{
     error::Fault,
     loaders::{Batchers, Loaders},
 };
-use crate::usage::{self, Reading, Stats};
+use crate::{
+    deletion::Deletion,
+    usage::{self, Reading, Stats},
+};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Tenants that are looked at together.
+/// How many are looked at together.
 const TOGETHER: usize = 256;
 
-/// What is known of a tenant: nothing, when it is gone.
-pub(super) type Seen = Option<Stats>;
+/// Something that can be looked at again and again.
+pub(super) trait Sight: Clone + Send + Sync + 'static {
+    /// Names the kind in the log.
+    const KIND: &'static str;
 
-/// Looks at tenants as long as somebody listens. Cheap to clone; all clones look together.
-#[derive(Clone)]
-pub(super) struct Watcher(Arc<Inner>);
+    /// What is there now under this id, through loaders that share statements.
+    fn look(loaders: &Loaders, id: Uuid) -> impl Future<Output = Result<Option<Self>, Fault>> + Send;
 
-struct Inner {
-    batchers: Batchers,
-    watched: Mutex<Watched>,
+    /// Whether a listener should be told of the other after this.
+    fn differs(&self, other: &Self) -> bool;
 }
 
-#[derive(Default)]
-struct Watched {
-    tenants: HashMap<Uuid, watch::Sender<Seen>>,
+impl Sight for Stats {
+    const KIND: &'static str = "tenant";
+
+    async fn look(loaders: &Loaders, tenant: Uuid) -> Result<Option<Self>, Fault> {
+        figures(loaders.reading(tenant).await?.as_deref())
+    }
+
+    /// In anything but the instant.
+    fn differs(&self, other: &Self) -> bool {
+        Self { as_of: other.as_of, ..self.clone() } != *other
+    }
+}
+
+impl Sight for Deletion {
+    const KIND: &'static str = "deletion";
+
+    async fn look(loaders: &Loaders, id: Uuid) -> Result<Option<Self>, Fault> {
+        loaders.deletion(id).await
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        self != other
+    }
+}
+
+fn figures(reading: Option<&Reading>) -> Result<Option<Stats>, Fault> {
+    let Some(reading) = reading else { return Ok(None) };
+    match &reading.stats {
+        Some(stats) => Ok(Some(stats.clone())),
+        None => Err(usage::Error::UnknownZone(reading.tenant.time_zone.clone()).into()),
+    }
+}
+
+/// What was seen: nothing, where it is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Seen<T> {
+    /// When the look began.
+    at: Instant,
+    pub(super) what: Option<T>,
+}
+
+impl<T: Sight> Seen<T> {
+    /// Whether this is no older than another, and tells something else.
+    pub(super) fn is_news_after(&self, other: &Self) -> bool {
+        let is_other = match (&self.what, &other.what) {
+            (Some(one), Some(other)) => other.differs(one),
+            (None, None) => false,
+            _ => true,
+        };
+        is_other && other.at <= self.at
+    }
+}
+
+/// Looks as long as somebody listens. Cheap to clone; all clones look together.
+pub(super) struct Watcher<T: Sight>(Arc<Inner<T>>);
+
+impl<T: Sight> Clone for Watcher<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+struct Inner<T> {
+    batchers: Batchers,
+    watched: Mutex<Watched<T>>,
+}
+
+struct Watched<T> {
+    senders: HashMap<Uuid, watch::Sender<Seen<T>>>,
     is_looking: bool,
 }
 
-impl Watcher {
+impl<T: Sight> Watcher<T> {
     pub(super) fn new(batchers: &Batchers) -> Self {
-        Self(Arc::new(Inner { batchers: batchers.clone(), watched: Mutex::default() }))
+        let watched = Mutex::new(Watched { senders: HashMap::new(), is_looking: false });
+        Self(Arc::new(Inner { batchers: batchers.clone(), watched }))
     }
 
-    /// A tenant now.
+    /// What is there now.
     ///
     /// # Errors
     ///
     /// Those of reading it.
-    pub(super) async fn look(&self, tenant: Uuid) -> Result<Seen, Fault> {
-        figures(Loaders::new(&self.0.batchers).reading(tenant).await?.as_deref())
+    pub(super) async fn look(&self, id: Uuid) -> Result<Seen<T>, Fault> {
+        let at = Instant::now();
+        Ok(Seen { at, what: T::look(&Loaders::new(&self.0.batchers), id).await? })
     }
 
-    /// A tenant from now on: `now` and whatever differs from it in anything but its instant.
-    pub(super) fn follow(&self, tenant: Uuid, now: Seen) -> watch::Receiver<Seen> {
+    /// What is there from now on: `now`, and whatever differs from it.
+    pub(super) fn follow(&self, id: Uuid, now: Seen<T>) -> watch::Receiver<Seen<T>> {
         let mut watched = self.0.watched();
-        let receiver = if let Some(sender) = watched.tenants.get(&tenant) {
+        let receiver = if let Some(sender) = watched.senders.get(&id) {
             // The next look is compared with what this listener has seen, or a change that is taken back before it
             // would never be told to it.
             sender.send_if_modified(|known| {
-                let is_new = as_of(known) <= as_of(&now) && differ(known, &now);
+                let is_new = now.is_news_after(known);
                 if is_new {
-                    known.clone_from(&now);
+                    *known = now;
                 }
                 is_new
             });
@@ -73,7 +143,7 @@ impl Watcher {
             receiver
         } else {
             let (sender, receiver) = watch::channel(now);
-            watched.tenants.insert(tenant, sender);
+            watched.senders.insert(id, sender);
             receiver
         };
         if !watched.is_looking {
@@ -84,58 +154,59 @@ impl Watcher {
     }
 }
 
-impl Inner {
-    fn watched(&self) -> MutexGuard<'_, Watched> {
+impl<T> Inner<T> {
+    fn watched(&self) -> MutexGuard<'_, Watched<T>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// One look after another while anybody listens.
-struct Looking {
-    inner: Arc<Inner>,
+struct Looking<T: Sight> {
+    inner: Arc<Inner<T>>,
     has_ended: bool,
 }
 
-impl Looking {
+impl<T: Sight> Looking<T> {
     async fn run(mut self) {
         loop {
             tokio::time::sleep(PAUSE).await;
-            let tenants: Vec<Uuid> = {
+            let ids: Vec<Uuid> = {
                 let mut watched = self.inner.watched();
-                watched.tenants.retain(|_, sender| sender.receiver_count() > 0);
-                if watched.tenants.is_empty() {
+                watched.senders.retain(|_, sender| sender.receiver_count() > 0);
+                if watched.senders.is_empty() {
                     // Under the lock: whoever follows after it begins anew.
                     watched.is_looking = false;
                     self.has_ended = true;
                     return;
                 }
-                watched.tenants.keys().copied().collect()
+                watched.senders.keys().copied().collect()
             };
-            for some in tenants.chunks(TOGETHER) {
+            for some in ids.chunks(TOGETHER) {
                 self.look(some).await;
             }
         }
     }
 
     /// One failed look is no change; the next may succeed.
-    async fn look(&self, tenants: &[Uuid]) {
+    async fn look(&self, ids: &[Uuid]) {
         let loaders = Loaders::new(&self.inner.batchers);
-        let looks = tenants.iter().map(async |tenant| (*tenant, loaders.reading(*tenant).await));
-        for (tenant, found) in futures_util::future::join_all(looks).await {
-            if let Ok(seen) = found.and_then(|reading| figures(reading.as_deref())) {
-                self.tell(tenant, seen);
+        let at = Instant::now();
+        let looks = ids.iter().map(async |id| (*id, T::look(&loaders, *id).await));
+        for (id, found) in futures_util::future::join_all(looks).await {
+            if let Ok(what) = found {
+                self.tell(id, Seen { at, what });
             } else {
-                tracing::warn!(%tenant, "a look at a subscribed tenant failed");
+                tracing::warn!(kind = T::KIND, %id, "a look at something subscribed to failed");
             }
         }
     }
 
-    fn tell(&self, tenant: Uuid, seen: Seen) {
+    fn tell(&self, id: Uuid, seen: Seen<T>) {
         let mut watched = self.inner.watched();
-        let Some(sender) = watched.tenants.get(&tenant) else { return };
-        let is_gone = seen.is_none();
+        let Some(sender) = watched.senders.get(&id) else { return };
+        let is_gone = seen.what.is_none();
         sender.send_if_modified(|known| {
-            let is_new = differ(known, &seen);
+            let is_new = seen.is_news_after(known);
             if is_new {
                 *known = seen;
             }
@@ -143,38 +214,16 @@ impl Looking {
         });
         if is_gone {
             // Whoever follows one of the same id later begins anew.
-            watched.tenants.remove(&tenant);
+            watched.senders.remove(&id);
         }
     }
 }
 
 /// Looking that ends by a panic, or with its runtime, is begun anew by whoever follows next.
-impl Drop for Looking {
+impl<T: Sight> Drop for Looking<T> {
     fn drop(&mut self) {
         if !self.has_ended {
             self.inner.watched().is_looking = false;
         }
-    }
-}
-
-/// The instant of a sight; before any other where there is none.
-pub(super) fn as_of(seen: &Seen) -> Option<DateTime<Utc>> {
-    seen.as_ref().map(|stats| stats.as_of)
-}
-
-/// Whether two sights of a tenant differ in anything but their instant.
-pub(super) fn differ(one: &Seen, other: &Seen) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Stats { as_of: other.as_of, ..one.clone() } != *other,
-        (None, None) => false,
-        _ => true,
-    }
-}
-
-fn figures(reading: Option<&Reading>) -> Result<Seen, Fault> {
-    let Some(reading) = reading else { return Ok(None) };
-    match &reading.stats {
-        Some(stats) => Ok(Some(stats.clone())),
-        None => Err(usage::Error::UnknownZone(reading.tenant.time_zone.clone()).into()),
     }
 }

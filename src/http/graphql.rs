@@ -77,12 +77,18 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
         let sentence = "the request took too long; ask for less, or try again in a moment";
         return refuse(endpoints, headers, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, sentence);
     };
-    let status = if !accepts_graphql_response(headers) || executed(&answer) {
+    let status = if is_request(&answer) && (!accepts_graphql_response(headers) || executed(&answer)) {
         StatusCode::OK
     } else {
         StatusCode::BAD_REQUEST
     };
     respond(headers, status, answer)
+}
+
+/// Whether an answer is to something that is a request at all.
+fn is_request(answer: &Answer) -> bool {
+    let code = |error: &ServerError| error.extensions.as_ref().and_then(|all| all.get("code").cloned());
+    answer.errors.first().and_then(code) != Some(Code::BadRequest.word().into())
 }
 
 /// Reads a request from an address.
