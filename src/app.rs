@@ -22,7 +22,7 @@ use crate::{
 
 pub use crate::{
     graphql::{DocumentLimits, Exposure, ManifestError, TrustedDocuments},
-    http::{Connections, Edge, Ending, Rates, TrustedProxies},
+    http::{Connections, Edge, Ending, Rates, Sockets, TrustedProxies},
 };
 
 /// After a shutdown is asked for, requests in flight get so long to finish.

@@ -1,5 +1,7 @@
 //! What the process tells of itself: its log, and traces where there is a collector for them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use opentelemetry::{Context, global, trace::TracerProvider};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
@@ -15,6 +17,9 @@ const SERVICE: &str = "tenant-gateway";
 const TRACES: &str = "v1/traces";
 /// The header of W3C Trace Context.
 const TRACE_PARENT: &str = "traceparent";
+
+/// Whether there is a collector.
+static IS_TRACING: AtomicBool = AtomicBool::new(false);
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -61,6 +66,7 @@ pub fn start(
 
 fn provider(collector: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
     global::set_text_map_propagator(TraceContextPropagator::new());
+    IS_TRACING.store(true, Ordering::Relaxed);
     // A second installation is refused, which is as good as the first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let address = format!("{}/{TRACES}", collector.trim_end_matches('/'));
@@ -78,13 +84,18 @@ impl Drop for Telemetry {
     }
 }
 
-/// Makes `span` a part of the trace that a request's headers name.
+/// Makes `span` that of a request to this server, a part of the trace that the headers name. It has an empty field
+/// `otel.kind`. Nothing where there is no collector.
 pub fn join(span: &Span, headers: &HeaderMap) {
+    if !IS_TRACING.load(Ordering::Relaxed) {
+        return;
+    }
+    span.record("otel.kind", "server");
     if headers.contains_key(TRACE_PARENT) {
         let parent = global::get_text_map_propagator(|known| {
             known.extract_with_context(&Context::new(), &HeaderExtractor(headers))
         });
-        // Where there are no traces there is nothing to be a part of.
+        // It has not begun, which is the only obstacle.
         let _ = span.set_parent(parent);
     }
 }

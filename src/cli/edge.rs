@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::Failure;
 use crate::{
-    app::{Connections, DocumentLimits, Edge, Exposure, Rates, TrustedDocuments, TrustedProxies},
+    app::{Connections, DocumentLimits, Edge, Exposure, Rates, Sockets, TrustedDocuments, TrustedProxies},
     config::between,
 };
 
@@ -33,6 +33,18 @@ pub(super) struct EdgeOptions {
     /// Longest time that a connection is kept without a request; longer than balancers keep theirs
     #[arg(long, env = "IDLE_TIMEOUT", default_value = "75s", value_parser = request_timeout)]
     idle_timeout: Duration,
+    /// Longest time that nothing may come through a socket, not even the answer to a ping
+    #[arg(long, env = "SOCKET_SILENCE", default_value = "50s", value_parser = request_timeout)]
+    socket_silence: Duration,
+    /// Longest time that a socket is kept without an operation
+    #[arg(long, env = "SOCKET_IDLE_TIMEOUT", default_value = "10m", value_parser = socket_time)]
+    socket_idle_timeout: Duration,
+    /// Longest time that a socket is kept
+    #[arg(long, env = "SOCKET_LIFETIME", default_value = "12h", value_parser = socket_time)]
+    socket_lifetime: Duration,
+    /// Operations of one socket at the same time
+    #[arg(long, env = "MAX_SOCKET_OPERATIONS", default_value_t = Sockets::default().operations)]
+    max_socket_operations: usize,
     /// Requests a second from one address, or from one /64 of IPv6; 0: without a limit
     #[arg(long, env = "RATE_PER_ADDRESS", default_value_t = Rates::default().per_address)]
     rate_per_address: u32,
@@ -116,6 +128,12 @@ impl EdgeOptions {
                 header_timeout: self.header_timeout,
                 idle_timeout: self.idle_timeout,
             },
+            sockets: Sockets {
+                silence: self.socket_silence,
+                idle: self.socket_idle_timeout,
+                lifetime: self.socket_lifetime,
+                operations: self.max_socket_operations,
+            },
             proxies: TrustedProxies(self.trusted_proxy.clone()),
             rates: Rates { per_address: self.rate_per_address, per_viewer: self.rate_per_viewer },
         }
@@ -129,6 +147,10 @@ impl EdgeOptions {
 
 fn request_timeout(text: &str) -> Result<Duration, String> {
     between(text, Duration::from_millis(1), Duration::from_hours(1))
+}
+
+fn socket_time(text: &str) -> Result<Duration, String> {
+    between(text, Duration::from_secs(1), Duration::from_hours(24 * 31))
 }
 
 /// A network, or one address.

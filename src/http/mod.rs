@@ -15,22 +15,18 @@ pub use address::TrustedProxies;
 pub use edge::Edge;
 pub use rates::{RateLimits, Rates};
 pub use server::{Connections, Ending};
+pub use socket::Sockets;
 
 use std::{net::IpAddr, sync::Arc};
 
 use async_graphql::{Response as Answer, ServerError, Value};
 use axum::{
     Router,
-    extract::Request,
     http::{HeaderValue, request::Parts},
     response::Redirect,
     routing::get,
 };
 use serde::Serialize;
-use tower_http::{
-    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
-    trace::TraceLayer,
-};
 
 use tokio::net::TcpListener;
 
@@ -40,7 +36,6 @@ use crate::{
     deletion::Deletions,
     graphql::{Api, executed},
     metrics::{Gauge, Metrics},
-    telemetry,
     usage::Keeper,
 };
 use server::Peer;
@@ -73,7 +68,7 @@ pub async fn serve(listener: TcpListener, operators: Option<TcpListener>, endpoi
     let (edge, ending) = (endpoints.edge.clone(), endpoints.ending.clone());
     let count = endpoints.metrics.requests.connections.clone();
     let endpoints = Arc::new(endpoints);
-    let public = router(endpoints.clone(), operators.is_none());
+    let public = edge.around(router(endpoints.clone(), operators.is_none()));
     let limits = edge.connections;
     let public = server::serve(listener, public, limits, edge.proxies, count, &ending);
     let Some(operators) = operators else { return public.await };
@@ -103,16 +98,7 @@ fn router(endpoints: Arc<Endpoints>, shows_metrics: bool) -> Router {
         let to_playground = get(|| async { Redirect::temporary("/graphiql") });
         router = router.merge(playground::routes()).route("/", to_playground);
     }
-    edge.around(router)
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
-            let request_id = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-            let (method, path) = (request.method(), request.uri().path());
-            let span = tracing::info_span!("request", otel.kind = "server", request_id, %method, path);
-            telemetry::join(&span, request.headers());
-            span
-        }))
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+    router
 }
 
 /// The client's address. A request that came in no other way than through a connection has one.

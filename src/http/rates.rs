@@ -33,7 +33,7 @@ impl Default for Rates {
     /// More than a machine of a few cores answers: one client cannot take more than that, and whoever knows what
     /// theirs need sets less.
     fn default() -> Self {
-        Self { per_address: 20_000, per_viewer: 20_000 }
+        Self { per_address: 50_000, per_viewer: 50_000 }
     }
 }
 

@@ -13,9 +13,10 @@ use std::{
 };
 
 use axum::{
-    Router,
     body::Body,
+    extract::Request,
     http::{HeaderValue, StatusCode, header},
+    response::Response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,7 +25,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use super::address::{TrustedProxies, whose};
 use crate::metrics::Gauge;
@@ -134,6 +135,17 @@ impl Drop for Place {
     }
 }
 
+/// Answers requests.
+pub(super) trait Answers:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
 /// When a server ends.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
@@ -146,7 +158,7 @@ pub struct Ending {
 /// Serves until `ending.shutdown`, and then until the last request in flight is answered.
 pub(super) async fn serve(
     listener: TcpListener,
-    router: Router,
+    service: impl Answers,
     limits: Connections,
     proxies: TrustedProxies,
     count: Gauge,
@@ -171,7 +183,7 @@ pub(super) async fn serve(
             }
         };
         let Some(peer) = admit(&places, &stream, address) else { continue };
-        tokio::spawn(attend(stream, peer, router.clone(), limits, ending.clone()));
+        tokio::spawn(attend(stream, peer, service.clone(), limits, ending.clone()));
     }
     drop(listener);
     tracker.close();
@@ -179,16 +191,16 @@ pub(super) async fn serve(
 }
 
 /// Answers the requests of one connection, until it ends.
-async fn attend(stream: TcpStream, peer: Peer, router: Router, limits: Connections, ending: Ending) {
+async fn attend(stream: TcpStream, peer: Peer, answers: impl Answers, limits: Connections, ending: Ending) {
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
-        let (router, asked, stopping) = (router.clone(), asked.clone(), ending.stopping.clone());
+        let (asked, stopping) = (asked.clone(), ending.stopping.clone());
         service_fn(move |mut request: hyper::Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(peer.clone());
-            let (router, stopping) = (router.clone(), stopping.clone());
+            let (answer, stopping) = (answers.clone().oneshot(request.map(Body::new)), stopping.clone());
             async move {
-                let mut response = router.oneshot(request.map(Body::new)).await?;
+                let mut response = answer.await?;
                 if stopping.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }

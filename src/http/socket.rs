@@ -36,22 +36,41 @@ use crate::{
 const PROTOCOL: &str = "graphql-transport-ws";
 /// A client that does not begin within this time is cut off.
 const BEGINNING: Duration = Duration::from_secs(10);
-/// Between two pings of the server.
-const PING: Duration = Duration::from_secs(20);
-/// A client from which nothing comes for so long, not even the answer to a ping, is gone.
-const SILENCE: Duration = Duration::from_secs(50);
-/// A socket without an operation is closed after this time.
-const IDLE: Duration = Duration::from_mins(10);
-/// A socket is closed after this time, and the client connects again: connections spread over new replicas.
-const LIFETIME: Duration = Duration::from_hours(12);
+/// How often it is looked at what time has brought: often enough for the shortest of the limits.
+const WATCH: Duration = Duration::from_millis(500);
 /// A client that does not take a message for so long is too slow, and is dropped.
 const SLOWNESS: Duration = Duration::from_secs(10);
+/// Memory for what has come through a socket and is not a whole message yet, at first, in bytes. The library's own
+/// measure is for a few sockets.
+const READ_BUFFER: usize = 4 * 1024;
 /// Longest message that is taken, in bytes.
 const MAX_MESSAGE: usize = 1 << 20;
-/// Operations that one socket may have going on.
-const MAX_OPERATIONS: usize = 100;
 /// Answers that wait to be sent; then the operations of the socket wait.
 const MAX_UNSENT: usize = 16;
+
+/// What one socket may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Sockets {
+    /// A client from which nothing comes for so long, not even the answer to a ping, is gone. Pinged twice meanwhile.
+    pub silence: Duration,
+    /// A socket without an operation is closed after this time.
+    pub idle: Duration,
+    /// A socket is closed after this time, and the client connects again: connections spread over new replicas.
+    pub lifetime: Duration,
+    /// Operations that may be going on at the same time.
+    pub operations: usize,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(50),
+            idle: Duration::from_mins(10),
+            lifetime: Duration::from_hours(12),
+            operations: 100,
+        }
+    }
+}
 
 /// Why a socket is closed: what the protocol says, and beyond it what a client should know.
 #[derive(Clone, Copy, Debug)]
@@ -174,8 +193,12 @@ pub(super) async fn socket(
     }
     // Its place among the connections is taken as long as the socket is open.
     let peer = head.extensions.get::<Peer>().cloned();
-    upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE).on_upgrade(
-        async move |socket| {
+    upgrade
+        .protocols([PROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(async move |socket| {
             let _peer = peer;
             let speaks = socket.protocol().is_some();
             let mut session = Session::new(endpoints, socket);
@@ -186,8 +209,7 @@ pub(super) async fn socket(
                 let farewell = session.socket.send(Message::Close(Some(close.frame())));
                 let _ = timeout(SLOWNESS, farewell).await;
             }
-        },
-    )
+        })
 }
 
 struct Session {
@@ -199,6 +221,7 @@ struct Session {
     count: u64,
     told: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
+    limits: Sockets,
     opened: Instant,
     heard: Instant,
     busy: Instant,
@@ -211,6 +234,7 @@ impl Session {
         let operations = HashMap::new();
         endpoints.metrics.requests.sockets.inc();
         Self {
+            limits: endpoints.edge.sockets,
             endpoints,
             socket,
             viewer: None,
@@ -226,10 +250,9 @@ impl Session {
 
     /// Until the end. Returns why the socket is to be closed; nothing where the client has gone.
     async fn run(&mut self) -> Option<Close> {
-        let mut ping = interval(PING);
+        let mut ping = interval(self.limits.silence * 2 / 5);
         ping.reset();
-        // Often enough for the shortest of the limits.
-        let mut watch = interval(Duration::from_secs(1));
+        let mut watch = interval(WATCH);
         let shutdown = self.endpoints.ending.shutdown.clone();
         loop {
             let outcome = tokio::select! {
@@ -259,9 +282,9 @@ impl Session {
         let close = match &self.viewer {
             None if self.opened.elapsed() > BEGINNING => Close::NotBegun,
             Some(viewer) if self.endpoints.authenticator.has_ended(viewer) => Close::TokenEnded,
-            _ if self.heard.elapsed() > SILENCE => Close::Silent,
-            _ if self.busy.elapsed() > IDLE => Close::Idle,
-            _ if self.opened.elapsed() > LIFETIME => Close::TooOld,
+            _ if self.heard.elapsed() > self.limits.silence => Close::Silent,
+            _ if self.busy.elapsed() > self.limits.idle => Close::Idle,
+            _ if self.opened.elapsed() > self.limits.lifetime => Close::TooOld,
             _ => return Ok(()),
         };
         Err(Some(close))
@@ -312,8 +335,9 @@ impl Session {
         if self.operations.contains_key(&id) {
             return Err(Some(Close::Duplicate));
         }
-        let refused = if self.operations.len() == MAX_OPERATIONS {
-            let sentence = format!("this socket has {MAX_OPERATIONS} operations going on; end one first");
+        let refused = if self.operations.len() == self.limits.operations {
+            let most = self.limits.operations;
+            let sentence = format!("this socket has {most} operations going on; end one first");
             Some(refusal(Code::BadRequest, ServerError::new(sentence, None)))
         } else {
             self.endpoints.rates.viewer(&viewer).err().map(rate_limited)

@@ -9,7 +9,7 @@ use std::{
 use crate::support::{TestApp, on_both, places};
 
 /// Variables that the program reads.
-pub(crate) const VARIABLES: [&str; 41] = [
+pub(crate) const VARIABLES: [&str; 45] = [
     "JWT_SECRET",
     "JWT_SECRET_FILE",
     "JWKS",
@@ -38,6 +38,10 @@ pub(crate) const VARIABLES: [&str; 41] = [
     "MAX_CONNECTIONS_PER_ADDRESS",
     "HEADER_TIMEOUT",
     "IDLE_TIMEOUT",
+    "SOCKET_SILENCE",
+    "SOCKET_IDLE_TIMEOUT",
+    "SOCKET_LIFETIME",
+    "MAX_SOCKET_OPERATIONS",
     "RATE_PER_ADDRESS",
     "RATE_PER_VIEWER",
     "TRUSTED_PROXY",

@@ -148,3 +148,37 @@ async fn a_socket_needs_a_token_and_then_streams() {
     })
     .await;
 }
+
+/// However many follow, a process looks once a second, at all that they follow together.
+#[tokio::test]
+async fn many_followers_share_their_statements() {
+    on_both(async |app| {
+        let mut followers = Vec::new();
+        let mut deletions = Vec::new();
+        for number in 0..5 {
+            let tenant = app.tenant(TenantRow { name: format!("Acme {number}"), ..TenantRow::default() }).await;
+            let document = "mutation ($id: ID!, $name: String!) { deleteTenant(input: { tenantId: $id, confirmName: $name,
+                graceSeconds: 86400 }) { deletion { id status } } }";
+            let variables = json!({ "id": tenant, "name": format!("Acme {number}") });
+            let deletion = app.admin(document, variables).await["deleteTenant"]["deletion"]["id"].clone();
+            for _ in 0..6 {
+                let mut stats = events(&app, Token::Support, STATS, json!(tenant)).await;
+                assert_eq!(stats().await.1["data"]["tenantStats"]["totalCallsToday"], 0);
+                let mut record = events(&app, Token::Tenant(tenant), DELETION, deletion.clone()).await;
+                assert_eq!(record().await.1["data"]["tenantDeletion"]["status"], "SCHEDULED");
+                followers.push((stats, record));
+            }
+            deletions.push(deletion);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (statements, ()) = app.counting(tokio::time::sleep(Duration::from_secs(3))).await;
+        assert!((4..=8).contains(&statements), "{statements} statements in three seconds for 60 followers");
+        let cancel = "mutation ($id: ID!) { cancelTenantDeletion(input: { deletionId: $id }) { deletion { status } } }";
+        app.admin(cancel, json!({ "id": deletions[4] })).await;
+        for (_, record) in &mut followers[24..] {
+            assert_eq!(record().await.1["data"]["tenantDeletion"]["status"], "CANCELED");
+            assert_eq!(record().await.0, "complete");
+        }
+    })
+    .await;
+}

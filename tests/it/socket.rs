@@ -10,7 +10,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest},
 };
 
-use crate::support::{Call, Rows, TenantRow, TestApp, Token, noon, on_both};
+use crate::support::{Backend, Call, Program, Rows, TenantRow, TestApp, Token, bearer, noon, on, on_both};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -18,7 +18,11 @@ struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     async fn open(app: &TestApp) -> Self {
-        let address = format!("{}/graphql/ws", app.url.replacen("http", "ws", 1));
+        Self::at(&app.url).await
+    }
+
+    async fn at(url: &str) -> Self {
+        let address = format!("{}/graphql/ws", url.replacen("http", "ws", 1));
         let mut request = address.into_client_request().expect("an address");
         let protocol = "graphql-transport-ws".parse().expect("a header");
         request.headers_mut().insert("sec-websocket-protocol", protocol);
@@ -27,8 +31,12 @@ impl Socket {
 
     /// A socket that a viewer has begun to use.
     async fn begun(app: &TestApp, who: Token) -> Self {
-        let mut socket = Self::open(app).await;
-        let token = app.token(who).map(|token| format!("Bearer {token}"));
+        Self::begun_at(&app.url, app.token(who)).await
+    }
+
+    async fn begun_at(url: &str, token: Option<String>) -> Self {
+        let mut socket = Self::at(url).await;
+        let token = token.map(|token| format!("Bearer {token}"));
         socket.say(&json!({ "type": "connection_init", "payload": { "Authorization": token } })).await;
         assert_eq!(socket.hear().await, Ok(json!({ "type": "connection_ack" })));
         socket
@@ -199,6 +207,71 @@ async fn who_comes_between_two_looks_is_told_what_changes_back() {
         assert_eq!(count(second.hear().await.expect("figures")), 1);
         app.sql("DELETE FROM calls WHERE tenant_id = $1", [tenant.into()]).await;
         assert_eq!(count(second.hear().await.expect("news")), 0);
+    })
+    .await;
+}
+
+/// Clients that are gone, idle or old make room.
+#[tokio::test]
+async fn a_socket_that_is_silent_idle_or_old_is_closed() {
+    on(Backend::Sqlite, async |app: TestApp| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let endless = format!("subscription {{ tenantStats(tenantId: \"{tenant}\") {{ totalAgents }} }}");
+        let begun =
+            async |program: &Program| Socket::begun_at(&program.url(""), Some(bearer(Token::Admin))).await;
+
+        let program = Program::serve(&app.database_url, &["--socket-idle-timeout", "1s"]);
+        assert_eq!(begun(&program).await.hear().await, Err(1000), "idle");
+        let mut busy = begun(&program).await;
+        busy.say(&subscribe("1", &endless)).await;
+        assert_eq!(busy.hear().await.expect("figures")["type"], "next");
+        assert!(timeout(Duration::from_secs(3), busy.hear()).await.is_err(), "busy, and not closed");
+
+        let program = Program::serve(&app.database_url, &["--socket-silence", "1s"]);
+        let mut silent = begun(&program).await;
+        silent.say(&subscribe("1", &endless)).await;
+        assert_eq!(silent.hear().await.expect("figures")["type"], "next");
+        assert_eq!(silent.hear().await, Err(4408), "it answers no ping");
+
+        let limits = ["--socket-lifetime", "1s", "--max-socket-operations", "1"];
+        let program = Program::serve(&app.database_url, &limits);
+        let mut old = begun(&program).await;
+        old.say(&subscribe("1", &endless)).await;
+        assert_eq!(old.hear().await.expect("figures")["type"], "next");
+        old.say(&subscribe("2", &endless)).await;
+        let refused = old.hear().await.expect("a refusal");
+        assert_eq!((&refused["type"], &refused["id"]), (&json!("error"), &json!("2")));
+        assert_eq!(old.hear().await, Err(1001), "old");
+    })
+    .await;
+}
+
+/// Who does not read is not waited for, and what it has not read is not kept without end.
+#[tokio::test]
+async fn who_takes_messages_too_slowly_is_dropped() {
+    on(Backend::Sqlite, async |app: TestApp| {
+        let program = Program::serve(&app.database_url, &[]);
+        let before = program.memory();
+        let mut socket = Socket::begun_at(&program.url(""), Some(bearer(Token::Admin))).await;
+        let large: String = (0..40)
+            .map(|number| {
+                format!(
+                    "s{number}: __schema {{ types {{ name description fields {{ name description }} }} }} "
+                )
+            })
+            .fold(String::new(), |all, one| all + &one);
+        for number in 0..90 {
+            socket.say(&subscribe(&number.to_string(), &format!("{{ {large} }}"))).await;
+        }
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        let grown = program.memory().saturating_sub(before);
+        assert!(grown < 250, "{grown} MB are kept for it");
+        let code = loop {
+            if let Err(code) = socket.hear().await {
+                break code;
+            }
+        };
+        assert_eq!(code, 1013);
     })
     .await;
 }
