@@ -13,7 +13,7 @@ use crate::{
     database::Database,
     deletion::{Bell, Deletions, Limits, Tools, Worker, certificate::Signer},
     graphql::{Api, Parts},
-    http::{self, Endpoints, RateLimits},
+    http::{self, Endpoints, Lookups, RateLimits},
     metrics::Metrics,
     storage::Storage,
     usage::{Keeper, Reader},
@@ -85,6 +85,7 @@ impl Erasing {
 
 impl App {
     /// Starts the workers, which stop with `shutdown`.
+    #[must_use = "they stop with it"]
     pub fn start_workers(&self, shutdown: CancellationToken) -> JoinHandle<()> {
         let keeper = Keeper::new(self.database.clone());
         let keeping = workers::run(keeper, self.metrics.usage.clone(), shutdown.clone());
@@ -143,6 +144,7 @@ impl App {
             deletions: self.deletions(),
             keeper: Keeper::new(self.served.clone()),
             rates: RateLimits::new(self.edge.rates),
+            lookups: Lookups::default(),
             edge: self.edge,
             ending: ending.clone(),
             authenticator: self.authenticator,

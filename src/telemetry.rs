@@ -7,9 +7,11 @@ use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use reqwest::header::HeaderMap;
-use tracing::{Level, Span, level_filters::LevelFilter};
+use tracing::{Level, Span, Subscriber, level_filters::LevelFilter};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::{EnvFilter, Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::Targets, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
+};
 
 /// The name of the service, unless `OTEL_SERVICE_NAME` says another.
 const SERVICE: &str = "tenant-gateway";
@@ -46,22 +48,31 @@ pub fn start(
     format: LogFormat,
     collector: Option<&str>,
 ) -> Result<Telemetry, ExporterBuildError> {
+    let registry = tracing_subscriber::registry();
+    let Some(provider) = collector.map(provider).transpose()? else {
+        // One filter for all is cheaper than one for each.
+        registry.with(filter).with(log(format)).init();
+        return Ok(Telemetry(None));
+    };
+    // Not what sending them does.
+    let own = Targets::new()
+        .with_default(LevelFilter::OFF)
+        .with_target("tenant_gateway", Level::DEBUG)
+        .with_target("sea_orm", Level::INFO);
+    let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(own);
+    registry.with(log(format).with_filter(filter)).with(traces).init();
+    Ok(Telemetry(Some(provider)))
+}
+
+fn log<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let log = match format {
+    match format {
         LogFormat::Pretty => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
-    };
-    let provider = collector.map(provider).transpose()?;
-    let traces = provider.as_ref().map(|provider| {
-        // Not what sending them does.
-        let own = Targets::new()
-            .with_default(LevelFilter::OFF)
-            .with_target("tenant_gateway", Level::DEBUG)
-            .with_target("sea_orm", Level::INFO);
-        tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(own)
-    });
-    tracing_subscriber::registry().with(log.with_filter(filter)).with(traces).init();
-    Ok(Telemetry(provider))
+    }
 }
 
 fn provider(collector: &str) -> Result<SdkTracerProvider, ExporterBuildError> {

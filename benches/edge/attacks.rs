@@ -47,7 +47,13 @@ fn requests(token: &str) -> Vec<(&'static str, Vec<u8>)> {
         fragments.extend([format!("fragment f{number} on Query {{ ...f{next} ...f{next} }} ")]);
     }
     let circle = "{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }".to_owned();
-    let nested = json!({ "x": many("[", 400_000) });
+    let nested = many("[", 400_000) + &many("]", 400_000);
+    let nested = format!("{{\"query\": \"{{ viewer {{ role }} }}\", \"variables\": {{\"x\": {nested}}}}}");
+    let nested = format!(
+        "POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{nested}",
+        nested.len()
+    );
     let list = json!({ "x": vec![1; 200_000] });
     let large = format!(
         "POST /graphql HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
@@ -69,7 +75,7 @@ fn requests(token: &str) -> Vec<(&'static str, Vec<u8>)> {
             post(&format!("{{ {} role {} }}", many("viewer { ", 100_000), many("} ", 100_000))),
         ),
         ("words, 500,000", post(&format!("{{ {} }}", many("a ", 500_000)))),
-        ("variables, nested", load::post("/graphql", token, "{ viewer { role } }", &nested)),
+        ("variables, nested", nested.into_bytes()),
         ("variables, 200,000", load::post("/graphql", token, "{ viewer { role } }", &list)),
         ("bodies of 20 MB", large.into_bytes()),
         ("forged tokens", load::post("/graphql", forged, "{ viewer { role } }", &json!({}))),

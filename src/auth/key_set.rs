@@ -13,7 +13,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
 use serde::Deserialize;
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 use url::Url;
 
 use super::KeyError;
@@ -52,7 +52,9 @@ impl FromStr for KeySetSource {
 pub(super) struct KeySet {
     source: KeySetSource,
     clock: Clock,
-    read: RwLock<(Vec<Jwk>, DateTime<Utc>)>,
+    read: RwLock<Vec<Jwk>>,
+    /// When the issuer was last asked for keys.
+    asked: Mutex<DateTime<Utc>>,
     /// How often the keys were replaced.
     version: AtomicU64,
 }
@@ -65,8 +67,8 @@ impl KeySet {
             let reason = "it holds no key that verifies RS256, ES256 or EdDSA";
             return Err(KeyError::KeySet(reason.to_owned()));
         }
-        let read = RwLock::new((keys, clock.now()));
-        Ok(Self { source, clock, read, version: AtomicU64::new(0) })
+        let (read, asked) = (RwLock::new(keys), Mutex::new(clock.now()));
+        Ok(Self { source, clock, read, asked, version: AtomicU64::new(0) })
     }
 
     /// How often the keys were replaced.
@@ -76,23 +78,25 @@ impl KeySet {
 
     /// The keys that may have signed a token with this key name and algorithm.
     pub(super) async fn candidates(&self, name: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
-        let known = matching(&self.read.read().await.0, name, algorithm);
+        let known = matching(&self.read.read().await, name, algorithm);
         if !known.is_empty() {
             return known;
         }
-        let mut read = self.read.write().await;
+        // One at a time asks the issuer; who has a key that is known does not wait for that.
+        let mut asked = self.asked.lock().await;
         let now = self.clock.now();
-        if now - read.1 >= RELOAD_PAUSE {
-            read.1 = now;
+        if now - *asked >= RELOAD_PAUSE {
+            *asked = now;
             match fetch(&self.source).await {
                 Ok(keys) => {
-                    read.0 = keys;
+                    *self.read.write().await = keys;
                     self.version.fetch_add(1, Ordering::Release);
                 }
                 Err(error) => tracing::warn!(%error, "keeping the key set as last read"),
             }
         }
-        matching(&read.0, name, algorithm)
+        drop(asked);
+        matching(&self.read.read().await, name, algorithm)
     }
 }
 

@@ -77,7 +77,7 @@ impl<V> Weighter<String, V> for ByLength {
 
 enum Verifier {
     Secrets(Vec<DecodingKey>),
-    KeySet(KeySet),
+    KeySet(Box<KeySet>),
 }
 
 impl Verifier {
@@ -115,7 +115,7 @@ impl Authenticator {
             Keys::Secrets(secrets) => {
                 Verifier::Secrets(secrets.iter().map(|secret| DecodingKey::from_secret(secret)).collect())
             }
-            Keys::KeySet(source) => Verifier::KeySet(KeySet::load(source, clock.clone()).await?),
+            Keys::KeySet(source) => Verifier::KeySet(Box::new(KeySet::load(source, clock.clone()).await?)),
         };
         let known = Cache::with_weighter(EXPECTED, CAPACITY, ByLength);
         Ok(Self { verifier, known, issuer, audience, clock })

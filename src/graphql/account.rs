@@ -16,6 +16,10 @@ use crate::{
 
 /// What is counted of a request without an error.
 const FINE: &str = "OK";
+/// The same of one that nobody waited for any longer.
+const CANCELED: &str = "CANCELED";
+/// Longest name of an operation in the log, in characters: whoever asks can make up any.
+const MAX_NAME: usize = 64;
 
 /// An operation that is under way.
 pub(super) struct Account {
@@ -24,6 +28,21 @@ pub(super) struct Account {
     operation: Option<String>,
     kind: &'static str,
     viewer: Viewer,
+    is_told: bool,
+}
+
+/// Whoever asked has hung up, or the time was over.
+impl Drop for Account {
+    fn drop(&mut self) {
+        if !self.is_told {
+            self.metrics.refused(self.operation.as_deref(), CANCELED);
+            self.tell(CANCELED, self.begun.elapsed(), None, None);
+        }
+    }
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
 }
 
 impl Account {
@@ -45,18 +64,20 @@ impl Account {
         Self {
             metrics: metrics.clone(),
             begun: Instant::now(),
-            operation: asked.and_then(|(operation, _)| operation).map(ToString::to_string),
+            operation: asked.and_then(|(operation, _)| operation).map(|name| short(name)),
             kind,
             viewer: viewer.clone(),
+            is_told: false,
         }
     }
 
     /// It was answered, with a part in so many statements.
-    pub(super) fn close(self, response: &Response, statements: u32) {
+    pub(super) fn close(mut self, response: &Response, statements: u32) {
         let code = first_code(&response.errors);
         let time = self.begun.elapsed();
         self.metrics.executed(self.operation.as_deref(), code, time);
         self.tell(code, time, Some(statements), None);
+        self.is_told = true;
     }
 
     fn tell(&self, code: &str, time: Duration, statements: Option<u32>, answers: Option<u64>) {
@@ -110,12 +131,14 @@ impl Drop for Streaming {
         metrics.streams.dec();
         metrics.ended(operation.as_deref(), self.code);
         self.account.tell(self.code, begun.elapsed(), None, Some(self.answers));
+        self.account.is_told = true;
     }
 }
 
 /// A request was turned away before anything was executed.
 pub(super) fn refused(metrics: &RequestMetrics, operation: Option<&str>, errors: &[ServerError]) {
-    let code = first_code(errors);
+    let (code, operation) = (first_code(errors), operation.map(short));
+    let operation = operation.as_deref();
     metrics.refused(operation, code);
     tracing::info!(target: "tenant_gateway::operations", operation, code, "refused");
 }

@@ -7,8 +7,12 @@ use async_graphql::{
     Name, Value, Variables,
     parser::types::{ExecutableDocument, Field, Selection, SelectionSet, VariableDefinition},
 };
+use chrono::NaiveDate;
 
-use crate::paging::{DEFAULT_PAGE, MAX_PAGE};
+use crate::{
+    paging::{DEFAULT_PAGE, MAX_PAGE},
+    usage::MAX_BUCKETS,
+};
 
 /// Deepest nesting of brackets of any kind. The parser goes one call deeper with each.
 const MAX_NESTING: usize = 100;
@@ -38,6 +42,9 @@ impl Default for DocumentLimits {
         Self { tokens: 5_000, depth: 20, cost: 20_000, aliases: 200, directives: 100, root_fields: 50 }
     }
 }
+
+/// The field that gives a series of buckets.
+const SERIES: &str = "usage";
 
 /// What a document has more of than it may: a sentence for the client.
 pub(super) type TooMuch = String;
@@ -129,11 +136,14 @@ fn is_word(byte: u8) -> bool {
 
 /// The length of the string that a text begins with. One without an end is as long as the text.
 fn string(text: &[u8]) -> usize {
-    let quotes: &[u8] = if text.starts_with(b"\"\"\"") { b"\"\"\"" } else { b"\"" };
+    let is_block = text.starts_with(b"\"\"\"");
+    let quotes: &[u8] = if is_block { b"\"\"\"" } else { b"\"" };
+    // A block knows one escape only; elsewhere any sign may follow.
+    let (escape, escaped): (&[u8], usize) = if is_block { (b"\\\"\"\"", 4) } else { (b"\\", 2) };
     let mut at = quotes.len();
     while at < text.len() {
-        if text[at] == b'\\' {
-            at += 2;
+        if text[at..].starts_with(escape) {
+            at += escaped;
         } else if text[at..].starts_with(quotes) {
             return at + quotes.len();
         } else {
@@ -154,6 +164,13 @@ struct Found {
     roots: usize,
 }
 
+impl Found {
+    /// The same in a fragment: to follow one is work too, even where it has no field.
+    fn spread(self) -> Self {
+        Self { cost: self.cost.saturating_add(1), ..self }
+    }
+}
+
 struct Walk<'a> {
     document: &'a ExecutableDocument,
     variables: &'a Variables,
@@ -169,8 +186,8 @@ impl<'a> Walk<'a> {
         for item in &selection.items {
             let found = match &item.node {
                 Selection::Field(field) => self.field(&field.node),
-                Selection::InlineFragment(inline) => self.selection(&inline.node.selection_set.node),
-                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node),
+                Selection::InlineFragment(inline) => self.selection(&inline.node.selection_set.node).spread(),
+                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node).spread(),
             };
             all.depth = all.depth.max(found.depth);
             all.cost = all.cost.saturating_add(found.cost);
@@ -206,6 +223,9 @@ impl<'a> Walk<'a> {
 
     /// How often what is inside a field is given.
     fn page(&self, field: &Field) -> usize {
+        if field.name.node == SERIES {
+            return self.buckets(field).unwrap_or(MAX_BUCKETS).min(MAX_BUCKETS);
+        }
         if !PAGED.contains(&field.name.node.as_str()) {
             return 1;
         }
@@ -217,6 +237,30 @@ impl<'a> Walk<'a> {
         });
         // What is no size is refused where it is resolved.
         sizes.max().unwrap_or(DEFAULT_PAGE).min(MAX_PAGE)
+    }
+
+    /// How many buckets a series has, about; nothing where that cannot be told.
+    fn buckets(&self, field: &Field) -> Option<usize> {
+        let argument = |name: &str| {
+            let value = field.get_argument(name)?.node.clone();
+            value.into_const_with(|name| self.variable(&name).ok_or(())).ok()
+        };
+        let day = |name: &str| match argument(name)? {
+            Value::String(text) => text.parse::<NaiveDate>().ok(),
+            _ => None,
+        };
+        let days = usize::try_from((day("to")? - day("from")?).num_days()).unwrap_or_default() + 1;
+        let granularity = match argument("granularity")? {
+            Value::Enum(name) => name.to_string(),
+            Value::String(name) => name,
+            _ => return None,
+        };
+        match granularity.as_str() {
+            "HOUR" => days.checked_mul(24),
+            "DAY" => Some(days),
+            "MONTH" => Some(days / 28 + 2),
+            _ => None,
+        }
     }
 
     fn variable(&self, name: &Name) -> Option<Value> {
@@ -274,6 +318,18 @@ mod tests {
         assert!(refused("{ tenants { id } }", json!({})).is_some(), "a page has a size by itself");
     }
 
+    #[test]
+    fn a_series_is_as_long_as_its_range() {
+        let document =
+            |range: &str| format!("query ($to: Date = \"2026-01-31\") {{ usage({range}) {{ a }} }}");
+        let day = "from: \"2026-01-01\", to: $to, granularity: DAY";
+        assert_eq!(refused(&document(day), json!({})), None);
+        assert!(refused(&document(day), json!({ "to": "2026-03-31" })).is_some());
+        assert!(refused(&document(&day.replace("DAY", "HOUR")), json!({})).is_some());
+        assert_eq!(refused(&document(&day.replace("DAY", "MONTH")), json!({ "to": "2026-12-31" })), None);
+        assert!(refused(&document("from: \"x\""), json!({})).is_some(), "what cannot be told is long");
+    }
+
     /// Fragments that spread each other: few words, a billion fields, counted at once.
     #[test]
     fn fragments_count_wherever_they_are_spread() {
@@ -286,6 +342,9 @@ mod tests {
         let parsed = parse_query(&document).expect("a document");
         let limits = DocumentLimits::default();
         assert!(limits.check(&parsed, &Variables::default()).is_err());
+        // Those without a field are followed too.
+        let empty = parse_query(document.replace("{ a }", "{ ...gone }")).expect("a document");
+        assert!(limits.check(&empty, &Variables::default()).is_err());
         let circle = parse_query("{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }");
         assert_eq!(
             limits.check(&circle.expect("a document"), &Variables::default()),
@@ -306,5 +365,8 @@ mod tests {
         assert!(LIMITS.check_text(&"[".repeat(59)).is_ok());
         assert!(DocumentLimits { tokens: 10_000, ..LIMITS }.check_text(&"[".repeat(101)).is_err());
         assert!(LIMITS.check_text("\"no end").is_ok());
+        // In a block a backslash alone escapes nothing.
+        let hidden = format!("{{ a(b: \"\"\"\\\\\"\"\" \"\"\", c: {}", "[".repeat(101));
+        assert!(DocumentLimits { tokens: 10_000, ..LIMITS }.check_text(&hidden).is_err());
     }
 }

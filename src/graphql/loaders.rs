@@ -32,7 +32,9 @@ type Loaded<V> = Result<Option<V>, Fault>;
 
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Batchers {
+pub(super) struct Batchers(Arc<All>);
+
+struct All {
     tenants: Batcher<Tenants>,
     readings: Batcher<Readings>,
     counted_readings: Batcher<CountedReadings>,
@@ -52,7 +54,7 @@ impl Batchers {
             DbBackend::Sqlite => Crowding::EMBEDDED,
             _ => Crowding::SERVED,
         };
-        Self {
+        Self(Arc::new(All {
             tenants: batcher(Tenants(database.clone()), crowding, metrics),
             readings: batcher(Readings(reader.clone()), crowding, metrics),
             counted_readings: batcher(CountedReadings(reader.clone()), crowding, metrics),
@@ -61,17 +63,14 @@ impl Batchers {
             deletions: batcher(AllDeletions(database.clone()), crowding, metrics),
             newest_deletions: batcher(NewestDeletions(database.clone()), crowding, metrics),
             deletion_tables: batcher(DeletionTables(database.clone()), crowding, metrics),
-        }
+        }))
     }
 }
 
 type Gathering<S> = Loader<<S as Source>::Key, Loaded<<S as Source>::Value>, Shared<S>>;
 
 /// One request's loader for one source. Most requests need one of them: each is made when it is.
-struct Own<S: Source> {
-    batcher: Batcher<S>,
-    loader: OnceLock<Gathering<S>>,
-}
+struct Own<S: Source>(OnceLock<Gathering<S>>);
 
 struct Shared<S: Source>(Batcher<S>);
 
@@ -81,23 +80,26 @@ impl<S: Source> BatchFn<S::Key, Loaded<S::Value>> for Shared<S> {
     }
 }
 
-impl<S: Source> Own<S> {
-    fn new(batcher: &Batcher<S>) -> Self {
-        Self { batcher: batcher.clone(), loader: OnceLock::new() }
+impl<S: Source> Default for Own<S> {
+    fn default() -> Self {
+        Self(OnceLock::new())
     }
+}
 
-    async fn load(&self, key: S::Key) -> Loaded<S::Value> {
+impl<S: Source> Own<S> {
+    async fn load(&self, batcher: &Batcher<S>, key: S::Key) -> Loaded<S::Value> {
         let loader = || {
-            let loader = Loader::new(Shared(self.batcher.clone()));
+            let loader = Loader::new(Shared(batcher.clone()));
             loader.with_max_batch_size(S::MAX_KEYS).with_yield_count(YIELDS)
         };
         let span = tracing::debug_span!("load", source = S::NAME);
-        self.loader.get_or_init(loader).try_load(key).instrument(span).await?
+        self.0.get_or_init(loader).try_load(key).instrument(span).await?
     }
 }
 
 /// The loaders of one request.
 pub(super) struct Loaders {
+    shared: Batchers,
     tenants: Own<Tenants>,
     readings: Own<Readings>,
     counted_readings: Own<CountedReadings>,
@@ -111,47 +113,48 @@ pub(super) struct Loaders {
 impl Loaders {
     pub(super) fn new(batchers: &Batchers) -> Self {
         Self {
-            tenants: Own::new(&batchers.tenants),
-            readings: Own::new(&batchers.readings),
-            counted_readings: Own::new(&batchers.counted_readings),
-            series: Own::new(&batchers.series),
-            counted_series: Own::new(&batchers.counted_series),
-            deletions: Own::new(&batchers.deletions),
-            newest_deletions: Own::new(&batchers.newest_deletions),
-            deletion_tables: Own::new(&batchers.deletion_tables),
+            shared: batchers.clone(),
+            tenants: Own::default(),
+            readings: Own::default(),
+            counted_readings: Own::default(),
+            series: Own::default(),
+            counted_series: Own::default(),
+            deletions: Own::default(),
+            newest_deletions: Own::default(),
+            deletion_tables: Own::default(),
         }
     }
 
     pub(super) async fn tenant(&self, id: Uuid) -> Loaded<Tenant> {
-        self.tenants.load(id).await
+        self.tenants.load(&self.shared.0.tenants, id).await
     }
 
     pub(super) async fn reading(&self, tenant: Uuid) -> Loaded<Arc<Reading>> {
-        match self.readings.load(tenant).await? {
-            Some(Told::Unbuilt) => self.counted_readings.load(tenant).await,
+        match self.readings.load(&self.shared.0.readings, tenant).await? {
+            Some(Told::Unbuilt) => self.counted_readings.load(&self.shared.0.counted_readings, tenant).await,
             Some(Told::All(reading)) => Ok(Some(reading)),
             None => Ok(None),
         }
     }
 
     pub(super) async fn series(&self, request: SeriesRequest) -> Loaded<Arc<Series>> {
-        match self.series.load(request).await? {
-            Some(Told::Unbuilt) => self.counted_series.load(request).await,
+        match self.series.load(&self.shared.0.series, request).await? {
+            Some(Told::Unbuilt) => self.counted_series.load(&self.shared.0.counted_series, request).await,
             Some(Told::All(series)) => Ok(Some(series)),
             None => Ok(None),
         }
     }
 
     pub(super) async fn deletion(&self, id: Uuid) -> Loaded<Deletion> {
-        self.deletions.load(id).await
+        self.deletions.load(&self.shared.0.deletions, id).await
     }
 
     pub(super) async fn newest_deletion(&self, tenant: Uuid) -> Loaded<Deletion> {
-        self.newest_deletions.load(tenant).await
+        self.newest_deletions.load(&self.shared.0.newest_deletions, tenant).await
     }
 
     pub(super) async fn deletion_tables(&self, deletion: Uuid) -> Loaded<Arc<Vec<TableProgress>>> {
-        self.deletion_tables.load(deletion).await
+        self.deletion_tables.load(&self.shared.0.deletion_tables, deletion).await
     }
 }
 

@@ -204,6 +204,17 @@ impl Api {
         serde_json::to_value(response).unwrap_or_default()
     }
 
+    /// Whether a request is for a stream of answers. One that is not executed is not.
+    pub fn is_subscription(&self, request: &mut Request) -> bool {
+        let Ok(document) = self.document(request) else { return false };
+        let name = request.operation_name.as_deref();
+        let mut all = document.parsed.operations.iter();
+        all.any(|(operation, definition)| {
+            (name.is_none() || operation.map(async_graphql::Name::as_str) == name)
+                && definition.node.ty == OperationType::Subscription
+        })
+    }
+
     /// Executes one operation of any kind for a viewer and streams its answers: one, or those of a
     /// subscription.
     pub fn stream(&self, mut request: Request, viewer: Viewer) -> BoxStream<'static, Response> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_graphql::{Context, ID, Subscription};
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::watch::Receiver;
+use tokio::{sync::watch::Receiver, time::Instant};
 use uuid::Uuid;
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     usage::Stats,
 };
 
-/// How often it is looked at whether the token has ended.
+/// Shortest time between two answers; as often it is looked at whether the token has ended.
 const PAUSE: Duration = Duration::from_secs(1);
 
 type Streamed<T> = async_graphql::Result<T>;
@@ -91,6 +91,8 @@ struct Follower<T> {
     last: Seen<T>,
     /// What it has not been told.
     next: Option<T>,
+    /// From when on it may be told again.
+    rested: Instant,
 }
 
 impl<T: Sight> Follower<T> {
@@ -107,6 +109,7 @@ impl<T: Sight> Follower<T> {
             news: watcher.follow(id, now.clone()),
             next: now.what.clone(),
             last: now,
+            rested: Instant::now(),
         }))
     }
 
@@ -116,7 +119,12 @@ impl<T: Sight> Follower<T> {
             if self.viewer.expires_at <= self.clock.now() {
                 return None;
             }
+            if self.next.is_some() {
+                // Another may have begun to follow meanwhile, and made the watcher tell in between.
+                tokio::time::sleep_until(self.rested).await;
+            }
             if let Some(next) = self.next.take() {
+                self.rested = Instant::now() + PAUSE;
                 return Some((next, self));
             }
             // Whether the token has ended is looked at as often as what is followed.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
@@ -21,8 +22,6 @@ use crate::{
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How many are looked at together.
-const TOGETHER: usize = 256;
 
 /// Something that can be looked at again and again.
 pub(super) trait Sight: Clone + Send + Sync + 'static {
@@ -181,24 +180,24 @@ impl<T: Sight> Looking<T> {
                 }
                 watched.senders.keys().copied().collect()
             };
-            for some in ids.chunks(TOGETHER) {
-                self.look(some).await;
-            }
+            self.look(&ids).await;
         }
     }
 
-    /// One failed look is no change; the next may succeed.
+    /// Through one set of loaders, which ask in as few statements as may be. Each is told as soon as it is known. One
+    /// failed look is no change; the next may succeed.
     async fn look(&self, ids: &[Uuid]) {
-        let loaders = Loaders::new(&self.inner.batchers);
+        let loaders = &Loaders::new(&self.inner.batchers);
         let at = Instant::now();
-        let looks = ids.iter().map(async |id| (*id, T::look(&loaders, *id).await));
-        for (id, found) in futures_util::future::join_all(looks).await {
-            if let Ok(what) = found {
-                self.tell(id, Seen { at, what });
-            } else {
-                tracing::warn!(kind = T::KIND, %id, "a look at something subscribed to failed");
-            }
-        }
+        stream::iter(ids)
+            .for_each_concurrent(None, async |id| {
+                if let Ok(what) = T::look(loaders, *id).await {
+                    self.tell(*id, Seen { at, what });
+                } else {
+                    tracing::warn!(kind = T::KIND, %id, "a look at something subscribed to failed");
+                }
+            })
+            .await;
     }
 
     fn tell(&self, id: Uuid, seen: Seen<T>) {

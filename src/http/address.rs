@@ -25,9 +25,11 @@ impl TrustedProxies {
         if !self.trusts(client) {
             return client;
         }
-        let said = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let said: Vec<&str> = said.flat_map(|value| value.split(',')).collect();
+        // A client may have put any bytes before what the proxy has added.
+        let said = headers.get_all(FORWARDED_FOR).iter();
+        let said: Vec<&[u8]> = said.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
         for hop in said.into_iter().rev() {
+            let hop = std::str::from_utf8(hop).unwrap_or_default();
             let Some(address) = address(hop.trim()) else { break };
             client = address;
             if !self.trusts(client) {
@@ -61,7 +63,11 @@ mod tests {
         let proxies = TrustedProxies(proxies.iter().map(|text| text.parse().expect("a network")).collect());
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(FORWARDED_FOR, axum::http::HeaderValue::from_static(value));
+            let value = value.replace('?', "\u{ff}");
+            headers.append(
+                FORWARDED_FOR,
+                axum::http::HeaderValue::from_bytes(value.as_bytes()).expect("a value"),
+            );
         }
         proxies.client(peer.parse().expect("an address"), &headers).to_string()
     }
@@ -83,6 +89,8 @@ mod tests {
         assert_eq!(seen(&proxies, "10.1.1.1", &["203.0.113.1:5000"]), "203.0.113.1");
         assert_eq!(seen(&proxies, "10.1.1.1", &["203.0.113.1, nonsense"]), "10.1.1.1");
         assert_eq!(seen(&proxies, "10.1.1.1", &["::ffff:203.0.113.1"]), "203.0.113.1");
+        // Bytes that are no text.
+        assert_eq!(seen(&proxies, "10.1.1.1", &["?, 203.0.113.1"]), "203.0.113.1");
     }
 
     #[test]

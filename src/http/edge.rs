@@ -1,7 +1,12 @@
 //! What stands between the internet and the endpoints: who may call from a foreign page, how large and how slow a
 //! request may be, and the headers that every answer carries.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -18,9 +23,8 @@ use tower_http::{
     },
     cors::{AllowOrigin, CorsLayer},
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
-    trace::TraceLayer,
 };
-use tracing::Span;
+use tracing::{Instrument, Span, instrument::Instrumented};
 
 use super::{Connections, REQUEST_ID, Rates, Sockets, TrustedProxies};
 use crate::telemetry;
@@ -94,8 +98,14 @@ impl Edge {
         let worth_it = SizeAbove::new(COMPRESSED).and(NotForContentType::const_new("text/event-stream"));
         ServiceBuilder::new()
             .map_response(|response: Response<_>| response.map(Body::new))
+            .map_request(|mut request: Request| {
+                if request.headers().get(REQUEST_ID).is_some_and(|id| !is_name(id)) {
+                    request.headers_mut().remove(REQUEST_ID);
+                }
+                request
+            })
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(TraceLayer::new_for_http().make_span_with(span))
+            .layer_fn(Spanned)
             .layer(PropagateRequestIdLayer::x_request_id())
             .layer(CompressionLayer::new().compress_when(worth_it))
             .map_response(move |mut response: Response| {
@@ -125,7 +135,32 @@ impl Edge {
     }
 }
 
-/// What everything that is logged of a request, and its traces, belong to.
+/// Whether a request may have this name, which a proxy has given it: it stands in the log, in answers and in errors.
+fn is_name(id: &HeaderValue) -> bool {
+    let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=".contains(byte);
+    (1..=128).contains(&id.len()) && id.as_bytes().iter().all(is_sign)
+}
+
+/// Answers each request within its span: what everything that is logged of it, and its traces, belong to.
+#[derive(Clone)]
+struct Spanned<S>(S);
+
+impl<S: Service<Request>> Service<Request> for Spanned<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Instrumented<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let span = span(&request);
+        let answer = span.in_scope(|| self.0.call(request));
+        answer.instrument(span)
+    }
+}
+
 fn span(request: &Request) -> Span {
     let request_id = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let path = request.uri().path();

@@ -1,23 +1,24 @@
 //! `/graphql` over POST and GET.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use async_graphql::{ParseRequestError, Request as Question, Response as Answer, ServerError};
 use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
 use axum::{
     body::{Body, to_bytes},
     extract::{FromRequest, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use http_body_util::LengthLimitError;
 
 use super::{
-    Edge, Endpoints, Written,
+    Edge, Endpoints, Written, accepts,
     asked::{Asked, linked_id, name_document},
-    client, live, request_id,
+    client, live, request_id, stamp,
 };
 use crate::{
-    auth::NotAuthentic,
+    auth::{NotAuthentic, Viewer},
     graphql::{Allowed, Code, executed, refusal},
 };
 
@@ -31,25 +32,24 @@ pub(super) async fn get(State(endpoints): State<Arc<Endpoints>>, request: Reques
 
 /// Queries and mutations, as JSON only: a foreign page cannot post that without asking first.
 pub(super) async fn post(State(endpoints): State<Arc<Endpoints>>, request: Request) -> Response {
-    let is_json = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-    if is_json {
-        answer(&endpoints, request, Allowed::Everything).await
-    } else {
-        let sentence = "send the request as JSON, with content-type: application/json";
-        refuse(&endpoints, request.headers(), StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, sentence)
-    }
+    answer(&endpoints, request, Allowed::Everything).await
 }
 
-async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Response {
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|value| value.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+async fn answer(endpoints: &Arc<Endpoints>, request: Request, allowed: Allowed) -> Response {
     let (head, body) = request.into_parts();
     let headers = &head.headers;
     if let Some(wait) = client(endpoints, &head).and_then(|client| endpoints.rates.address(client).err()) {
         return too_often(endpoints, headers, wait);
+    }
+    if allowed == Allowed::Everything && !is_json(headers) {
+        let sentence = "send the request as JSON, with content-type: application/json";
+        return refuse(endpoints, headers, StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, sentence);
     }
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let viewer = match endpoints.authenticator.viewer(authorization).await {
@@ -63,26 +63,46 @@ async fn answer(endpoints: &Endpoints, request: Request, allowed: Allowed) -> Re
         Allowed::Reading => read_link(&head).await,
         Allowed::Everything => read(body, &endpoints.edge).await,
     };
-    let question = match question {
+    let mut question = match question {
         Ok(question) => question,
         Err(error) => return undecodable(endpoints, headers, &error),
     };
     // Over GET every operation is checked to be a query, which a stream is not.
-    if allowed == Allowed::Everything && live::wants_events(headers) {
-        return live::events(endpoints.api.stream(question, viewer), &endpoints.ending.shutdown);
+    if allowed == Allowed::Everything && accepts(headers, "text/event-stream") {
+        let id = request_id(headers);
+        if endpoints.api.is_subscription(&mut question) {
+            let until = endpoints.ending.shutdown.clone();
+            return live::events(endpoints.api.stream(question, viewer), Some(until), id);
+        }
+        let endpoints = endpoints.clone();
+        let answer =
+            async move { in_time(&endpoints, question, viewer, allowed).await.unwrap_or_else(|late| late) };
+        return live::events(futures_util::stream::once(answer), None, id);
     }
-    let patience = endpoints.edge.request_timeout;
-    let Ok(answer) = tokio::time::timeout(patience, endpoints.api.execute(question, viewer, allowed)).await
-    else {
-        let sentence = "the request took too long; ask for less, or try again in a moment";
-        return refuse(endpoints, headers, StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, sentence);
+    let answer = match in_time(endpoints, question, viewer, allowed).await {
+        Ok(answer) => answer,
+        Err(late) => return respond(headers, StatusCode::SERVICE_UNAVAILABLE, late),
     };
-    let status = if is_request(&answer) && (!accepts_graphql_response(headers) || executed(&answer)) {
+    let status = if is_request(&answer) && (!accepts(headers, GRAPHQL_RESPONSE) || executed(&answer)) {
         StatusCode::OK
     } else {
         StatusCode::BAD_REQUEST
     };
     respond(headers, status, answer)
+}
+
+/// The answer to one request that is no subscription; where it is not there in time, what is said instead.
+pub(super) async fn in_time(
+    endpoints: &Endpoints,
+    question: Question,
+    viewer: Viewer,
+    allowed: Allowed,
+) -> Result<Answer, Answer> {
+    let answer = endpoints.api.execute(question, viewer, allowed);
+    tokio::time::timeout(endpoints.edge.request_timeout, answer).await.map_err(|_| {
+        let sentence = "the request took too long; ask for less, or try again in a moment";
+        refusal(Code::Unavailable, ServerError::new(sentence, None))
+    })
 }
 
 /// Whether an answer is to something that is a request at all.
@@ -93,9 +113,13 @@ fn is_request(answer: &Answer) -> bool {
 
 /// Reads a request from an address.
 async fn read_link(head: &Parts) -> Result<Question, ParseRequestError> {
-    let link = Request::from_parts(head.clone(), Body::empty());
+    let mut link = Request::from_parts(head.clone(), Body::empty());
+    // One that wants only the head of the answer is the same link.
+    *link.method_mut() = Method::GET;
     let decoded = GraphQLRequest::<GraphQLRejection>::from_request(link, &()).await;
-    let question = decoded.map(GraphQLRequest::into_inner).map_err(|GraphQLRejection(error)| error)?;
+    let question = decoded
+        .map(GraphQLRequest::into_inner)
+        .map_err(|GraphQLRejection(error)| ParseRequestError::InvalidRequest(error.into()))?;
     Ok(name_document(question, linked_id(head)))
 }
 
@@ -104,7 +128,13 @@ async fn read(body: Body, edge: &Edge) -> Result<Question, ParseRequestError> {
     let late = |_| ParseRequestError::Io(std::io::ErrorKind::TimedOut.into());
     let body =
         tokio::time::timeout(edge.request_timeout, to_bytes(body, edge.max_body)).await.map_err(late)?;
-    let body = body.map_err(|_| ParseRequestError::PayloadTooLarge)?;
+    let body = body.map_err(|error| {
+        if error.source().is_some_and(<dyn Error>::is::<LengthLimitError>) {
+            ParseRequestError::PayloadTooLarge
+        } else {
+            ParseRequestError::InvalidRequest(error.into())
+        }
+    })?;
     // The decoder would take a list for the fields of a request in their order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(ParseRequestError::UnsupportedBatch);
@@ -154,7 +184,6 @@ fn unauthenticated(endpoints: &Endpoints, headers: &HeaderMap, reason: NotAuthen
 }
 
 fn undecodable(endpoints: &Endpoints, headers: &HeaderMap, error: &ParseRequestError) -> Response {
-    tracing::debug!(%error, "not a GraphQL request");
     let (status, sentence) = match error {
         ParseRequestError::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the request is too large"),
         ParseRequestError::Io(_) => (StatusCode::REQUEST_TIMEOUT, "the request came too slowly"),
@@ -169,20 +198,12 @@ fn undecodable(endpoints: &Endpoints, headers: &HeaderMap, error: &ParseRequestE
     refuse(endpoints, headers, status, Code::BadRequest, sentence)
 }
 
-fn accepts_graphql_response(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| value.contains(GRAPHQL_RESPONSE))
-}
-
 /// Writes the answer in the media type that was asked for, each error with the request's name.
 fn respond(headers: &HeaderMap, status: StatusCode, mut answer: Answer) -> Response {
-    for error in &mut answer.errors {
-        error.extensions.get_or_insert_default().set("requestId", request_id(headers));
+    if !answer.errors.is_empty() {
+        stamp(&mut answer, &request_id(headers));
     }
-    let kind = if accepts_graphql_response(headers) {
+    let kind = if accepts(headers, GRAPHQL_RESPONSE) {
         "application/graphql-response+json; charset=utf-8"
     } else {
         "application/json; charset=utf-8"

@@ -8,11 +8,26 @@ use axum::{
     response::IntoResponse,
 };
 
+use tokio::sync::Semaphore;
+
 use super::Endpoints;
 use crate::database::NotServable;
 
 /// The rest is shown without what a database that does not answer by then would tell.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Lookups for whoever asks without a token: so many at a time, and the others wait.
+#[derive(Debug)]
+pub struct Lookups {
+    ready: Semaphore,
+    metrics: Semaphore,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        Self { ready: Semaphore::new(2), metrics: Semaphore::new(1) }
+    }
+}
 
 /// The process runs.
 pub(super) async fn alive() -> &'static str {
@@ -24,6 +39,7 @@ pub(super) async fn ready(State(endpoints): State<Arc<Endpoints>>) -> (StatusCod
     if endpoints.ending.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the gateway stops\n");
     }
+    let _turn = endpoints.lookups.ready.acquire().await;
     match endpoints.database.check_servable().await {
         Ok(()) => (StatusCode::OK, "ready\n"),
         Err(error) => {
@@ -45,6 +61,7 @@ pub(super) async fn ready(State(endpoints): State<Arc<Endpoints>>) -> (StatusCod
 /// What is measured, in the text format of Prometheus. What waits to be done is looked up each time: it is there to
 /// be seen where no process works on it. While the database does not answer, it is shown as it was last seen.
 pub(super) async fn metrics(State(endpoints): State<Arc<Endpoints>>) -> impl IntoResponse {
+    let _turn = endpoints.lookups.metrics.acquire().await;
     let statements = &endpoints.metrics.statements;
     let (connections, idle) = endpoints.database.pool_use();
     statements.connections.set(connections.into());

@@ -6,6 +6,7 @@ mod edge;
 mod graphql;
 mod health;
 mod live;
+mod messages;
 pub mod playground;
 mod rates;
 mod server;
@@ -13,6 +14,7 @@ mod socket;
 
 pub use address::TrustedProxies;
 pub use edge::Edge;
+pub use health::Lookups;
 pub use rates::{RateLimits, Rates};
 pub use server::{Connections, Ending};
 pub use socket::Sockets;
@@ -22,7 +24,7 @@ use std::{net::IpAddr, sync::Arc};
 use async_graphql::{Response as Answer, ServerError, Value};
 use axum::{
     Router,
-    http::{HeaderValue, request::Parts},
+    http::{HeaderValue, header, request::Parts},
     response::Redirect,
     routing::get,
 };
@@ -58,6 +60,8 @@ pub struct Endpoints {
     pub edge: Edge,
     /// Counts requests by who sends them.
     pub rates: RateLimits,
+    /// Lookups for whoever asks without a token: so many at a time, and the others wait.
+    pub lookups: Lookups,
     /// Ends what would go on for ever.
     pub ending: Ending,
 }
@@ -113,6 +117,24 @@ const REQUEST_ID: &str = "x-request-id";
 /// The request's name, for its errors.
 fn request_id(headers: &axum::http::HeaderMap) -> String {
     headers.get(REQUEST_ID).map(HeaderValue::to_str).and_then(Result::ok).unwrap_or_default().to_owned()
+}
+
+/// Gives each error of an answer the request's name.
+fn stamp(answer: &mut Answer, request_id: &str) {
+    for error in &mut answer.errors {
+        error.extensions.get_or_insert_default().set("requestId", request_id);
+    }
+}
+
+/// Whether a caller takes this type: it is named in `accept`, and not with the weight 0.
+fn accepts(headers: &axum::http::HeaderMap, media_type: &str) -> bool {
+    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    ranges.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_it = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(media_type));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+        is_it && weight.is_none_or(|weight| weight > 0.0)
+    })
 }
 
 /// An answer as the specification wants it: one that was not executed has no `data`, one without errors has no

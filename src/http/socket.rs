@@ -6,30 +6,30 @@ use async_graphql::{Request as Question, Response as Answer, ServerError};
 use axum::{
     extract::{
         State, WebSocketUpgrade,
-        ws::{CloseFrame, Message, WebSocket},
+        ws::{Message, WebSocket},
     },
     http::request::Parts,
     response::Response,
 };
 use futures_util::StreamExt;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::{
     sync::mpsc,
     task::AbortHandle,
     time::{Instant, interval, timeout},
 };
+use tracing::{Instrument, Span};
 
 use super::{
-    Endpoints, Written,
-    asked::Asked,
-    client,
-    graphql::{rate_limited, too_often},
+    Endpoints, Written, client,
+    graphql::{in_time, rate_limited, too_often},
+    messages::{Close, FromClient, Payload, ToClient},
+    request_id,
     server::Peer,
+    stamp,
 };
 use crate::{
     auth::Viewer,
-    graphql::{Code, executed, refusal},
+    graphql::{Allowed, Code, executed, refusal},
 };
 
 /// The name of the protocol.
@@ -40,11 +40,13 @@ const BEGINNING: Duration = Duration::from_secs(10);
 const WATCH: Duration = Duration::from_millis(500);
 /// A client that does not take a message for so long is too slow, and is dropped.
 const SLOWNESS: Duration = Duration::from_secs(10);
+/// How long a client may take to hang up after a farewell.
+const LINGER: Duration = Duration::from_secs(1);
 /// Memory for what has come through a socket and is not a whole message yet, at first, in bytes. The library's own
 /// measure is for a few sockets.
 const READ_BUFFER: usize = 4 * 1024;
-/// Longest message that is taken, in bytes.
-const MAX_MESSAGE: usize = 1 << 20;
+/// Longest message that is taken, in bytes: whoever has no token yet may send one too.
+const MAX_MESSAGE: usize = 128 * 1024;
 /// Answers that wait to be sent; then the operations of the socket wait.
 const MAX_UNSENT: usize = 16;
 
@@ -72,107 +74,6 @@ impl Default for Sockets {
     }
 }
 
-/// Why a socket is closed: what the protocol says, and beyond it what a client should know.
-#[derive(Clone, Copy, Debug)]
-enum Close {
-    NotProtocol,
-    NoProtocol,
-    Unauthorized,
-    Forbidden,
-    NotBegun,
-    BegunTwice,
-    Duplicate,
-    TokenEnded,
-    Silent,
-    Idle,
-    TooOld,
-    TooSlow,
-    Stopping,
-}
-
-impl Close {
-    fn frame(self) -> CloseFrame {
-        let (code, reason) = match self {
-            Self::NotProtocol => (4400, "not a message of graphql-transport-ws"),
-            Self::NoProtocol => (4406, "the protocol must be graphql-transport-ws"),
-            Self::Unauthorized => (4401, "send connection_init first"),
-            Self::Forbidden => (4403, "no token, or none that is accepted"),
-            Self::NotBegun => (4408, "connection_init did not come in time"),
-            Self::BegunTwice => (4429, "connection_init came twice"),
-            Self::Duplicate => (4409, "an operation of this id is going on"),
-            Self::TokenEnded => (4403, "the token has ended; connect with a new one"),
-            Self::Silent => (4408, "nothing came for too long"),
-            Self::Idle => (1000, "no operation for too long"),
-            Self::TooOld => (1001, "connect again"),
-            Self::TooSlow => (1013, "messages were taken too slowly"),
-            Self::Stopping => (1001, "the gateway stops; connect again"),
-        };
-        CloseFrame { code, reason: reason.into() }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum FromClient {
-    ConnectionInit {
-        #[serde(default)]
-        payload: Option<Payload>,
-    },
-    Subscribe {
-        id: Id,
-        payload: Box<Asked>,
-    },
-    Complete {
-        id: Id,
-    },
-    Ping {
-        #[serde(default)]
-        payload: Option<Payload>,
-    },
-    Pong {
-        #[serde(default, rename = "payload")]
-        _payload: Option<Payload>,
-    },
-}
-
-/// Whatever a client likes to send along.
-type Payload = serde_json::Map<String, Value>;
-
-/// The name of an operation.
-#[derive(Deserialize)]
-#[serde(try_from = "String")]
-struct Id(String);
-
-impl TryFrom<String> for Id {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.is_empty() { Err("an id has at least one character") } else { Ok(Self(text)) }
-    }
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum ToClient<'a> {
-    ConnectionAck,
-    Next {
-        id: &'a str,
-        payload: Written<'a>,
-    },
-    Error {
-        id: &'a str,
-        payload: &'a [ServerError],
-    },
-    Complete {
-        id: &'a str,
-    },
-    Ping,
-    Pong {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        payload: Option<&'a Payload>,
-    },
-}
-
 /// Something that an operation has to tell.
 struct News {
     id: String,
@@ -193,30 +94,46 @@ pub(super) async fn socket(
     }
     // Its place among the connections is taken as long as the socket is open.
     let peer = head.extensions.get::<Peer>().cloned();
+    let (request_id, span) = (request_id(&head.headers), Span::current());
     upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(async move |socket| {
-            let _peer = peer;
-            let speaks = socket.protocol().is_some();
-            let mut session = Session::new(endpoints, socket);
-            let end = if speaks { session.run().await } else { Some(Close::NoProtocol) };
-            if let Some(close) = end {
-                tracing::debug!(?close, "a socket is closed");
-                // Whoever is gone needs no farewell.
-                let farewell = session.socket.send(Message::Close(Some(close.frame())));
-                let _ = timeout(SLOWNESS, farewell).await;
-            }
-        })
+        .on_upgrade(move |socket| session(endpoints, socket, request_id, peer).instrument(span))
+}
+
+/// One socket, until it ends. Its place among the connections is given back then.
+async fn session(endpoints: Arc<Endpoints>, socket: WebSocket, request_id: String, _place: Option<Peer>) {
+    let speaks = socket.protocol().is_some();
+    let mut session = Session::new(endpoints, socket, request_id);
+    let end = if speaks { session.run().await } else { Some(Close::NoProtocol) };
+    if let Some(close) = end {
+        tracing::debug!(?close, "a socket is closed");
+        // Whoever is gone needs no farewell.
+        let farewell = session.socket.send(Message::Close(Some(close.frame())));
+        let _ = timeout(SLOWNESS, farewell).await;
+        // What has come meanwhile is read, or the system would take the farewell back.
+        let rest = async { while let Some(Ok(_)) = session.socket.recv().await {} };
+        let _ = timeout(LINGER, rest).await;
+    }
+}
+
+/// One that is going on.
+struct Operation {
+    number: u64,
+    task: AbortHandle,
+    is_subscription: bool,
 }
 
 struct Session {
     endpoints: Arc<Endpoints>,
     socket: WebSocket,
     viewer: Option<Viewer>,
-    operations: HashMap<String, (u64, AbortHandle)>,
+    operations: HashMap<String, Operation>,
+    /// The name of the request that opened the socket.
+    request_id: String,
+    is_stopping: bool,
     /// Operations so far.
     count: u64,
     told: mpsc::Sender<News>,
@@ -228,7 +145,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(endpoints: Arc<Endpoints>, socket: WebSocket) -> Self {
+    fn new(endpoints: Arc<Endpoints>, socket: WebSocket, request_id: String) -> Self {
         let (told, news) = mpsc::channel(MAX_UNSENT);
         let now = Instant::now();
         let operations = HashMap::new();
@@ -239,6 +156,8 @@ impl Session {
             socket,
             viewer: None,
             operations,
+            request_id,
+            is_stopping: false,
             count: 0,
             told,
             news,
@@ -266,12 +185,28 @@ impl Session {
                     None => Ok(()),
                 },
                 _ = watch.tick() => self.check(),
-                () = shutdown.cancelled() => Err(Some(Close::Stopping)),
+                () = shutdown.cancelled(), if !self.is_stopping => {
+                    self.stop();
+                    Ok(())
+                }
             };
+            let is_over = self.is_stopping && self.operations.is_empty();
+            let outcome = if is_over { outcome.and(Err(Some(Close::Stopping))) } else { outcome };
             if let Err(end) = outcome {
                 return end;
             }
         }
+    }
+
+    /// What would go on for ever ends, and what will end by itself may.
+    fn stop(&mut self) {
+        self.is_stopping = true;
+        self.operations.retain(|_, operation| {
+            if operation.is_subscription {
+                operation.task.abort();
+            }
+            !operation.is_subscription
+        });
     }
 
     /// What time has brought.
@@ -304,8 +239,8 @@ impl Session {
                 self.start(id.0, (*payload).into()).await
             }
             Ok(FromClient::Complete { id }) => {
-                if let Some((_, task)) = self.operations.remove(&id.0) {
-                    task.abort();
+                if let Some(operation) = self.operations.remove(&id.0) {
+                    operation.task.abort();
                 }
                 Ok(())
             }
@@ -330,26 +265,39 @@ impl Session {
         self.send(&ToClient::ConnectionAck).await
     }
 
-    async fn start(&mut self, id: String, question: Question) -> Result<(), Option<Close>> {
+    async fn start(&mut self, id: String, mut question: Question) -> Result<(), Option<Close>> {
         let Some(viewer) = self.viewer.clone() else { return Err(Some(Close::Unauthorized)) };
         if self.operations.contains_key(&id) {
             return Err(Some(Close::Duplicate));
         }
-        let refused = if self.operations.len() == self.limits.operations {
+        let refused = if self.is_stopping {
+            let sentence = "the gateway stops; connect again";
+            Some(refusal(Code::Unavailable, ServerError::new(sentence, None)))
+        } else if self.operations.len() == self.limits.operations {
             let most = self.limits.operations;
             let sentence = format!("this socket has {most} operations going on; end one first");
             Some(refusal(Code::BadRequest, ServerError::new(sentence, None)))
         } else {
             self.endpoints.rates.viewer(&viewer).err().map(rate_limited)
         };
-        if let Some(refusal) = refused {
+        if let Some(mut refusal) = refused {
+            stamp(&mut refusal, &self.request_id);
             self.endpoints.api.note_refusal(&refusal);
             return self.send(&ToClient::Error { id: &id, payload: &refusal.errors }).await;
         }
         self.count += 1;
         let (number, told, name) = (self.count, self.told.clone(), id.clone());
-        let mut answers = self.endpoints.api.stream(question, viewer);
-        let task = tokio::spawn(async move {
+        let is_subscription = self.endpoints.api.is_subscription(&mut question);
+        let mut answers = if is_subscription {
+            self.endpoints.api.stream(question, viewer)
+        } else {
+            let endpoints = self.endpoints.clone();
+            let answer = async move {
+                in_time(&endpoints, question, viewer, Allowed::Everything).await.unwrap_or_else(|late| late)
+            };
+            futures_util::stream::once(answer).boxed()
+        };
+        let work = async move {
             while let Some(answer) = answers.next().await {
                 if told.send(News { id: name.clone(), number, answer: Some(answer) }).await.is_err() {
                     return;
@@ -357,14 +305,18 @@ impl Session {
             }
             // The socket is gone, or waits for this.
             let _ = told.send(News { id: name, number, answer: None }).await;
-        });
-        self.operations.insert(id, (number, task.abort_handle()));
+        };
+        let task = tokio::spawn(work.instrument(Span::current())).abort_handle();
+        self.operations.insert(id, Operation { number, task, is_subscription });
         Ok(())
     }
 
     async fn tell(&mut self, news: News) -> Result<(), Option<Close>> {
-        let News { id, number, answer } = news;
-        if self.operations.get(&id).is_none_or(|(current, _)| *current != number) {
+        let News { id, number, mut answer } = news;
+        if let Some(answer) = &mut answer {
+            stamp(answer, &self.request_id);
+        }
+        if self.operations.get(&id).is_none_or(|operation| operation.number != number) {
             return Ok(());
         }
         match answer {
@@ -397,8 +349,8 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.endpoints.metrics.requests.sockets.dec();
-        for (_, task) in self.operations.values() {
-            task.abort();
+        for operation in self.operations.values() {
+            operation.task.abort();
         }
     }
 }

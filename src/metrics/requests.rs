@@ -1,8 +1,8 @@
 //! What is measured of requests and connections.
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, PoisonError, RwLock},
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -22,6 +22,8 @@ use prometheus_client::{
 const MAX_NAMES: usize = 100;
 /// Longest name that has a row of its own.
 const MAX_NAME: usize = 64;
+/// The code of a request without an error.
+const FINE: &str = "OK";
 /// Stands for all other names.
 const OTHER: &str = "(other)";
 /// Stands for operations without a name, and requests without an operation.
@@ -32,13 +34,21 @@ const UNNAMED: &str = "(none)";
 pub struct RequestMetrics {
     answered: Family<AnswerLabels, Counter>,
     times: Family<OperationLabel, Histogram, fn() -> Histogram>,
-    names: Arc<RwLock<HashSet<String>>>,
+    rows: Arc<RwLock<HashMap<String, Row>>>,
+    unnamed: Row,
     /// Connections that are open.
     pub connections: Gauge,
     /// Of these, sockets.
     pub sockets: Gauge,
     /// Streams of answers that are open: subscriptions over sockets and as events.
     pub streams: Gauge,
+}
+
+/// What is counted of an operation that succeeds, at hand: most do.
+#[derive(Clone, Debug)]
+struct Row {
+    fine: Counter,
+    times: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,10 +65,12 @@ struct OperationLabel {
 impl Default for RequestMetrics {
     fn default() -> Self {
         let times: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_5, 2.0, 15));
+        let (answered, times) = (Family::default(), Family::new_with_constructor(times));
         Self {
-            answered: Family::default(),
-            times: Family::new_with_constructor(times),
-            names: Arc::default(),
+            unnamed: row(&answered, &times, UNNAMED),
+            answered,
+            times,
+            rows: Arc::default(),
             connections: Gauge::default(),
             sockets: Gauge::default(),
             streams: Gauge::default(),
@@ -86,40 +98,64 @@ impl RequestMetrics {
 
     /// An operation was executed, with the code of its first error or `OK`.
     pub fn executed(&self, operation: Option<&str>, code: &'static str, time: Duration) {
-        let operation = self.label(operation, code == "OK");
-        self.times
-            .get_or_create(&OperationLabel { operation: operation.clone() })
-            .observe(time.as_secs_f64());
-        self.answered.get_or_create(&AnswerLabels { operation, code }).inc();
+        let row = self.row(operation, code == FINE);
+        if code == FINE {
+            row.fine.inc();
+        } else {
+            self.refused(operation, code);
+        }
+        row.times.observe(time.as_secs_f64());
     }
 
     /// A stream of answers has ended.
     pub fn ended(&self, operation: Option<&str>, code: &'static str) {
-        let operation = self.label(operation, code == "OK");
-        self.answered.get_or_create(&AnswerLabels { operation, code }).inc();
+        if code == FINE {
+            self.row(operation, true).fine.inc();
+        } else {
+            self.refused(operation, code);
+        }
     }
 
     /// A request was turned away.
     pub fn refused(&self, operation: Option<&str>, code: &'static str) {
-        let operation = self.label(operation, false);
-        self.answered.get_or_create(&AnswerLabels { operation, code }).inc();
+        let operation = match operation {
+            None => UNNAMED,
+            Some(name) if self.rows().contains_key(name) => name,
+            Some(_) => OTHER,
+        };
+        self.answered.get_or_create(&AnswerLabels { operation: operation.to_owned(), code }).inc();
+    }
+
+    fn rows(&self) -> RwLockReadGuard<'_, HashMap<String, Row>> {
+        self.rows.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The row that a name is counted in. Only what has succeeded takes one.
-    fn label(&self, name: Option<&str>, has_succeeded: bool) -> String {
-        let Some(name) = name else { return UNNAMED.to_owned() };
-        let is_known = self.names.read().unwrap_or_else(PoisonError::into_inner).contains(name);
-        if is_known {
-            return name.to_owned();
+    fn row(&self, name: Option<&str>, has_succeeded: bool) -> Row {
+        let Some(name) = name else { return self.unnamed.clone() };
+        if let Some(row) = self.rows().get(name) {
+            return row.clone();
         }
         if has_succeeded && name.len() <= MAX_NAME {
-            let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            if names.len() < MAX_NAMES {
-                names.insert(name.to_owned());
-                return name.to_owned();
+            let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+            if rows.len() < MAX_NAMES {
+                let row = || row(&self.answered, &self.times, name);
+                return rows.entry(name.to_owned()).or_insert_with(row).clone();
             }
         }
-        OTHER.to_owned()
+        row(&self.answered, &self.times, OTHER)
+    }
+}
+
+fn row(
+    answered: &Family<AnswerLabels, Counter>,
+    times: &Family<OperationLabel, Histogram, fn() -> Histogram>,
+    operation: &str,
+) -> Row {
+    let operation = operation.to_owned();
+    Row {
+        fine: answered.get_or_create(&AnswerLabels { operation: operation.clone(), code: FINE }).clone(),
+        times: times.get_or_create(&OperationLabel { operation }).clone(),
     }
 }
 
@@ -138,9 +174,8 @@ mod tests {
             metrics.executed(Some(&format!("MadeUp{number}")), "OK", Duration::ZERO);
         }
         metrics.executed(None, "OK", Duration::ZERO);
-        assert_eq!(metrics.label(Some("Dashboard"), false), "Dashboard");
-        assert_eq!(metrics.label(Some("MadeUp9999"), true), OTHER);
-        assert_eq!(metrics.names.read().expect("names").len(), MAX_NAMES);
+        assert_eq!(metrics.rows().len(), MAX_NAMES);
+        assert!(metrics.rows().contains_key("Dashboard") && !metrics.rows().contains_key("MadeUp9999"));
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         let mut text = String::new();

@@ -193,7 +193,8 @@ async fn ten_thousand_silent_connections_cost_little() {
         let open: usize = open.expect("a row").parse().expect("a number");
         assert!(open >= MANY, "{open} are open");
         let grown = program.memory() - before;
-        assert!(grown < 200, "{grown} MB for {MANY} connections");
+        // An unoptimised build takes twice as much.
+        assert!(grown < 300, "{grown} MB for {MANY} connections");
         drop(held);
     })
     .await;

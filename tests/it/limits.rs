@@ -51,6 +51,56 @@ async fn documents_beyond_a_limit_are_refused_quickly() {
     .await;
 }
 
+/// What a text hides from a glance: brackets after what looks like the end of a string, fragments without a field,
+/// series that are long.
+#[tokio::test]
+async fn what_hides_its_size_is_refused_too() {
+    on_both(async |app| {
+        let brackets = "[".repeat(5_000) + "1" + &"]".repeat(5_000);
+        let hidden = format!(r#"{{ a(id: """\\""" """, y: {brackets}, z: """\\""" """) }}"#);
+        let mut followed = "{ ...f0 }".to_owned();
+        for number in 0..31 {
+            let next = number + 1;
+            followed.extend([format!(" fragment f{number} on Query {{ ...f{next} ...f{next} ...f{next} }}")]);
+        }
+        followed += " fragment f31 on Query { ...gone }";
+        let series: String = (0..24)
+            .map(|number| format!("u{number}: usage(from: \"2026-01-01\", to: \"2026-03-01\", granularity: HOUR) {{ buckets {{ start }} }} "))
+            .fold(String::new(), |all, one| all + &one);
+        let series = format!("{{ tenants(first: 5) {{ nodes {{ {series} }} }} }}");
+        for document in [hidden, followed, series] {
+            let asked = app.post(Token::Support, &document, json!({}));
+            let answer = tokio::time::timeout(Duration::from_secs(2), asked).await.expect("an answer soon");
+            assert_eq!(answer.codes(), ["GRAPHQL_VALIDATION_FAILED"], "{document:.80}: {answer:?}");
+        }
+        let month = "{ tenants(first: 50) { nodes { usage(from: \"2026-03-01\", to: \"2026-03-31\", granularity: DAY) {
+            buckets { start figures { calls } } } } } }";
+        assert_eq!(app.post(Token::Admin, month, json!({})).await.body.get("errors"), None, "a page with its month");
+    })
+    .await;
+}
+
+/// Variables that are nested deeply or very many are refused, or answered, quickly.
+#[tokio::test]
+async fn variables_cannot_hold_up_anybody() {
+    on_both(async |app| {
+        let nested = "[".repeat(200_000) + &"]".repeat(200_000);
+        let many = format!("[{}1]", "1,".repeat(300_000));
+        let wide: String =
+            (0..50_000).map(|number| format!("\"k{number}\":1,")).fold("{".to_owned(), |all, one| all + &one);
+        for (variables, status) in [(nested, 400), (many, 200), (wide + "\"k\":1}", 200)] {
+            let body =
+                format!("{{\"query\": \"{{ viewer {{ role }} }}\", \"variables\": {{\"x\": {variables}}}}}");
+            let request = app.client.post(format!("{}/graphql", app.url));
+            let request = request.bearer_auth(app.token(Token::Admin).expect("a token"));
+            let sent = request.header("content-type", "application/json").body(body).send();
+            let answer = tokio::time::timeout(Duration::from_secs(5), sent).await.expect("an answer soon");
+            assert_eq!(answer.expect("an answer").status(), status);
+        }
+    })
+    .await;
+}
+
 async fn send(app: &TestApp, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = app.client.request(method, format!("{}{path}", app.url));
     for (name, value) in headers {

@@ -101,6 +101,21 @@ async fn the_log_tells_of_every_operation_and_no_secret() {
         let link = client()
             .get(program.url(&format!("/graphql?query={{viewer{{role}}}}&variables={{\"a\":\"{secret}\"}}")));
         link.bearer_auth(&token).send().await.expect("an answer");
+        let malformed = format!("{{\"query\": \"{{ viewer {{ role }} }}\", \"variables\": \"{secret}\"}}");
+        let request = client()
+            .post(program.url("/graphql"))
+            .bearer_auth(&token)
+            .header("content-type", "application/json");
+        assert_eq!(request.body(malformed).send().await.expect("an answer").status(), 400);
+        // A name that somebody has made up takes no room.
+        let endless = "x".repeat(50_000);
+        let named = client()
+            .post(program.url("/graphql"))
+            .bearer_auth(&token)
+            .header("x-request-id", &endless[..5_000]);
+        let answer =
+            named.json(&json!({ "query": "{", "operationName": endless })).send().await.expect("an answer");
+        assert!(answer.headers()["x-request-id"].len() < 64, "another name is given");
         tokio::time::sleep(Duration::from_millis(300)).await;
 
         let log = program.log();
@@ -121,6 +136,7 @@ async fn the_log_tells_of_every_operation_and_no_secret() {
         assert!((2..=3).contains(&told["statements"].as_u64().expect("a count")), "{told}");
         assert!(lines.iter().any(|line| line["code"] == "UNAUTHENTICATED"));
         let all = log.concat();
+        assert!(log.iter().all(|line| line.len() < 4_000), "no line is as long as somebody likes");
         assert!(!all.contains(&token) && !all.contains("not.a.token"), "no token is in the log");
         assert!(!all.contains(secret) && !all.contains("5550100999"), "no variable is in the log");
         assert!(!all.contains("the secret of every test"), "no secret is in the log");

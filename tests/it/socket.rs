@@ -211,6 +211,58 @@ async fn who_comes_between_two_looks_is_told_what_changes_back() {
     .await;
 }
 
+/// A mutation that is under way when the gateway stops is answered, as over any other way.
+#[tokio::test]
+async fn what_will_end_by_itself_is_answered_before_the_gateway_stops() {
+    on(Backend::Postgres, async |app: TestApp| {
+        let mut program = Program::serve(&app.database_url, &[]);
+        let tenant = app.tenant(TenantRow::default()).await;
+        let document = format!(
+            "mutation {{ setTenantStatus(input: {{ tenantId: \"{tenant}\", status: SUSPENDED }}) {{ tenant {{ status }} }} }}"
+        );
+        let mut socket = Socket::begun_at(&program.url(""), Some(bearer(Token::Admin))).await;
+        let lock = app.database.begin().await.expect("a transaction");
+        let held = "SELECT id FROM tenants FOR UPDATE";
+        sea_orm::ConnectionTrait::execute_unprepared(&lock, held).await.expect(held);
+        socket.say(&subscribe("1", &document)).await;
+        let endless = format!("subscription {{ tenantStats(tenantId: \"{tenant}\") {{ totalAgents }} }}");
+        socket.say(&subscribe("2", &endless)).await;
+        assert_eq!(socket.hear().await.expect("figures")["id"], "2");
+        let events = crate::support::client()
+            .post(program.url("/graphql"))
+            .bearer_auth(bearer(Token::Admin))
+            .header("accept", "text/event-stream")
+            .json(&json!({ "query": document }))
+            .send();
+        let events = tokio::spawn(async move { events.await.expect("a stream").text().await });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        program.signal("INT");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        lock.rollback().await.expect("an end");
+        let answer = socket.hear().await.expect("an answer");
+        assert_eq!(answer["payload"]["data"]["setTenantStatus"]["tenant"]["status"], "SUSPENDED", "{answer}");
+        assert_eq!(socket.hear().await.expect("an end")["type"], "complete");
+        assert_eq!(socket.hear().await, Err(1001));
+        let events = events.await.expect("a task").expect("all of it");
+        assert!(events.contains("SUSPENDED") && events.contains("complete"), "{events}");
+        assert!(program.ended().await.success());
+    })
+    .await;
+}
+
+/// Errors can be found in the log, whichever way they came.
+#[tokio::test]
+async fn errors_over_a_socket_name_their_request() {
+    on(Backend::Sqlite, async |app: TestApp| {
+        let mut socket = Socket::begun(&app, Token::Admin).await;
+        socket.say(&subscribe("1", "{ nothing }")).await;
+        let refused = socket.hear().await.expect("a refusal");
+        let id = refused["payload"][0]["extensions"]["requestId"].as_str().expect("a name");
+        assert!(id.len() > 10, "{refused}");
+    })
+    .await;
+}
+
 /// Clients that are gone, idle or old make room.
 #[tokio::test]
 async fn a_socket_that_is_silent_idle_or_old_is_closed() {
