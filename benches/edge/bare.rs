@@ -18,8 +18,9 @@ use super::{
 /// Starts the bare handler in a process of its own.
 pub const FLAG: &str = "--bare-handler";
 const QUERY: &str = "{ viewer { role } }";
-const ROUNDS: usize = 5;
-const LASTING: Duration = Duration::from_secs(4);
+/// Many short ones, each of all three in another order: what else the machine does changes from second to second.
+const ROUNDS: usize = 15;
+const LASTING: Duration = Duration::from_secs(1);
 const CONNECTIONS: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
@@ -62,12 +63,16 @@ pub async fn measure(url: &str, table: &mut Table) {
     command.arg(FLAG);
     let bare = Server::other(command);
     let request = [load::post("/graphql", &token(), QUERY, &json!({}))];
+    let servers = [&counting, &bare, &gateway];
     let (mut with, mut without) = (Vec::new(), Vec::new());
     let (mut gateways, mut bares) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let counted = load::run(counting.port, CONNECTIONS, LASTING, &request).await.rate;
-        let bare = load::run(bare.port, CONNECTIONS, LASTING, &request).await.rate;
-        let uncounted = load::run(gateway.port, CONNECTIONS, LASTING, &request).await.rate;
+    for round in 0..ROUNDS {
+        let mut rates = [0.0; 3];
+        for turn in 0..servers.len() {
+            let place = (round + turn) % servers.len();
+            rates[place] = load::run(servers[place].port, CONNECTIONS, LASTING, &request).await.rate;
+        }
+        let [counted, bare, uncounted] = rates;
         with.push(counted / bare);
         without.push(uncounted / bare);
         gateways.push(counted);
