@@ -29,7 +29,7 @@ async fn documents_beyond_a_limit_are_refused_quickly() {
             (format!("{{ {} role {} }}", many("viewer { ", 40), many("} ", 40)), "nested deeper"),
             (format!("{{ tenant(id: {}1{}) {{ id }} }}", many("[", 2_000), many("]", 2_000)), "brackets"),
             (
-                format!("{{ tenants(first: 100) {{ nodes {{ {} }} }} }}", many("id name status ", 80)),
+                format!("{{ tenants(first: 100) {{ nodes {{ {} }} }} }}", many("id name status ", 200)),
                 "costs more than",
             ),
         ] {
@@ -41,7 +41,7 @@ async fn documents_beyond_a_limit_are_refused_quickly() {
         }
         // Limits of pages that a variable sizes hold for a document that was answered before with a smaller one.
         let page =
-            format!("query ($n: Int) {{ tenants(first: $n) {{ nodes {{ {} }} }} }}", many("id name ", 150));
+            format!("query ($n: Int) {{ tenants(first: $n) {{ nodes {{ {} }} }} }}", many("id name ", 300));
         assert!(app.post(Token::Admin, &page, json!({ "n": 1 })).await.body.get("errors").is_none());
         assert_eq!(
             app.post(Token::Admin, &page, json!({ "n": 100 })).await.codes(),
