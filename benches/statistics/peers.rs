@@ -40,13 +40,23 @@ impl Server {
 
     /// The gateway in a process of its own.
     pub fn gateway(database_url: &str, extra: &[&str]) -> Self {
+        Self::start_gateway(database_url, extra, None)
+    }
+
+    /// The same with so many threads, instead of as many as there are cores.
+    pub fn gateway_on(threads: usize, database_url: &str, extra: &[&str]) -> Self {
+        Self::start_gateway(database_url, extra, Some(threads))
+    }
+
+    fn start_gateway(database_url: &str, extra: &[&str], threads: Option<usize>) -> Self {
         let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenant-gateway"));
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--database-url", database_url])
             .args(extra)
             .env("JWT_SECRET", SECRET)
-            .env("RUST_LOG", "warn");
+            .env("RUST_LOG", "warn")
+            .envs(threads.map(|threads| ("TOKIO_WORKER_THREADS", threads.to_string())));
         Self::start(command, port)
     }
 

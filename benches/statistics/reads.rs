@@ -23,6 +23,8 @@ const PAGE: &str = "query ($after: String) { tenants(first: 50, after: $after) {
      totalCallsToday totalCallsMonth avgCallDuration avgSentimentScore activeSessions activeCalls monthlyUsageCents \
      lastCallAt } } pageInfo { endCursor } } }";
 
+/// Where the database has the other core: threads of the gateway that wake each other are in its way.
+const ON_ONE: &str = "the same with TOKIO_WORKER_THREADS=1";
 const ROUNDS: usize = 3;
 const LASTING: Duration = Duration::from_secs(6);
 
@@ -59,13 +61,16 @@ async fn many_connections(
 ) {
     let scripts = [statement.script(TENANTS, 1)];
     let peer = Server::mercurius(&bench.url, statement);
+    let narrow = Server::gateway_on(1, &bench.url, &["--no-migrate", "--no-workers"]);
     let [mut own, mut database, mut peers] = [const { Vec::new() }; 3];
-    let [mut to_database, mut to_peer] = [const { Vec::new() }; 2];
+    let [mut to_database, mut to_peer, mut narrow_to_database] = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
         let rate = load::run(gateway.port, 128, LASTING, all).await.rate;
         let statements = pgbench::run(&bench.url, &scripts, 8, 6).rate;
         let peer = load::run(peer.port, 128, LASTING, all).await.rate;
+        let narrow = load::run(narrow.port, 128, LASTING, all).await.rate;
         to_database.push(rate / statements);
+        narrow_to_database.push(narrow / statements);
         to_peer.push(rate / peer);
         own.push(rate);
         database.push(statements);
@@ -79,6 +84,7 @@ async fn many_connections(
         1.5,
     );
     table.at_least("the same ÷ mercurius", &format!("{own:.0} ÷ {peers:.0} /s"), median(&mut to_peer), 5.0);
+    table.at_least(ON_ONE, "÷ pgbench", median(&mut narrow_to_database), 1.5);
 }
 
 async fn one_connection(
@@ -89,16 +95,19 @@ async fn one_connection(
     table: &mut Table,
 ) {
     let peer = Server::mercurius(&bench.url, statement);
-    let [mut own, mut peers, mut ratios] = [const { Vec::new() }; 3];
+    let narrow = Server::gateway_on(1, &bench.url, &["--no-migrate", "--no-workers"]);
+    let [mut own, mut peers, mut ratios, mut narrows] = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
         let gateway = ms(load::run(gateway.port, 1, LASTING / 2, all).await.quantile(0.5));
         let peer = ms(load::run(peer.port, 1, LASTING / 2, all).await.quantile(0.5));
+        narrows.push(ms(load::run(narrow.port, 1, LASTING / 2, all).await.quantile(0.5)) / peer);
         ratios.push(gateway / peer);
         own.push(gateway);
         peers.push(peer);
     }
     let detail = format!("{:.2} ÷ {:.2} ms", median(&mut own), median(&mut peers));
     table.at_most("one connection, median latency ÷ mercurius", &detail, median(&mut ratios), 0.8);
+    table.at_most(ON_ONE, "÷ mercurius", median(&mut narrows), 0.8);
 }
 
 async fn large_and_small(bench: &Bench, gateway: &Server, table: &mut Table) {

@@ -18,6 +18,9 @@ pub(super) struct EdgeOptions {
     /// Largest body of a request, in bytes
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = Edge::default().max_body)]
     max_body_bytes: usize,
+    /// Values in the JSON of a request: variables, and whatever is in them
+    #[arg(long, env = "MAX_VALUES", default_value_t = Edge::default().max_values)]
+    max_values: usize,
     /// Longest time that a request may take to arrive, and then to be answered; a subscription may go on
     #[arg(long, env = "REQUEST_TIMEOUT", default_value = "30s", value_parser = request_timeout)]
     request_timeout: Duration,
@@ -119,6 +122,7 @@ impl EdgeOptions {
     pub(super) fn edge(&self) -> Edge {
         Edge {
             max_body: self.max_body_bytes,
+            max_values: self.max_values,
             request_timeout: self.request_timeout,
             origins: self.cors_origin.clone(),
             playground: !self.is_hidden(),

@@ -1,5 +1,7 @@
 //! `usage`.
 
+use std::time::{Duration, Instant};
+
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::seq::SliceRandom;
@@ -8,9 +10,14 @@ use uuid::Uuid;
 use super::Failure;
 use crate::{
     config::DatabaseOptions,
-    database::Database,
+    database::{Database, Error},
     usage::{Building, Difference, Figures, Grain, Keeper, Rebuilt},
 };
+
+/// Longest wait for the steps of others.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Between two attempts.
+const REST: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -60,8 +67,19 @@ async fn keeper(options: &DatabaseOptions) -> Result<Keeper, Failure> {
     Ok(Keeper::new(database))
 }
 
+/// Tries again what the steps of others hold up, for a minute at most: each takes much less, as a rule.
+async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let begun = Instant::now();
+    loop {
+        match attempt().await {
+            Err(Error::Contention(_)) if begun.elapsed() < PATIENCE => tokio::time::sleep(REST).await,
+            outcome => return outcome,
+        }
+    }
+}
+
 async fn rebuild(keeper: &Keeper, tenant: Option<Uuid>) -> Result<(), Failure> {
-    let asked = keeper.ask_rebuild(tenant).await?;
+    let asked = patiently(async || keeper.ask_rebuild(tenant).await).await?;
     if let (Some(tenant), 0) = (tenant, asked) {
         return Err(format!("there is no tenant {tenant} whose sums could be built").into());
     }
@@ -70,7 +88,9 @@ async fn rebuild(keeper: &Keeper, tenant: Option<Uuid>) -> Result<(), Failure> {
     let mut after = Uuid::nil();
     while let Some(mut building) = keeper.next_unbuilt(after).await? {
         if is_asked(&building) {
-            while let Rebuilt::Until(day) = keeper.rebuild(None, &mut building).await? {
+            while let Rebuilt::Until(day) =
+                patiently(async || keeper.rebuild(None, &mut building).await).await?
+            {
                 progress.set_message(format!("{} until {}", building.tenant, day.date_naive()));
             }
             progress.inc(1);

@@ -1,17 +1,24 @@
 //! Gives an account of each operation, to the log and to the metrics: what it was called, who asked, how long it took
 //! and what came of it. Never a token, a variable or a document.
 
-use std::time::{Duration, Instant};
-
-use async_graphql::{
-    Response, ServerError, Value,
-    parser::types::{ExecutableDocument, OperationType},
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use super::error::Code;
+use async_graphql::{
+    Name, Response, ServerError, Value,
+    parser::types::{OperationDefinition, OperationType},
+};
+
+use tracing::field::{DisplayValue, display};
+use uuid::Uuid;
+
+use super::{Inner, error::Code};
 use crate::{
     auth::{Role, Viewer},
     metrics::RequestMetrics,
+    telemetry::OPERATIONS,
 };
 
 /// What is counted of a request without an error.
@@ -23,7 +30,7 @@ const MAX_NAME: usize = 64;
 
 /// An operation that is under way.
 pub(super) struct Account {
-    metrics: RequestMetrics,
+    api: Arc<Inner>,
     begun: Instant,
     operation: Option<String>,
     kind: &'static str,
@@ -35,7 +42,7 @@ pub(super) struct Account {
 impl Drop for Account {
     fn drop(&mut self) {
         if !self.is_told {
-            self.metrics.refused(self.operation.as_deref(), CANCELED);
+            self.api.metrics.refused(self.operation.as_deref(), CANCELED);
             self.tell(CANCELED, self.begun.elapsed(), None, None);
         }
     }
@@ -47,24 +54,20 @@ fn short(name: &str) -> String {
 
 impl Account {
     pub(super) fn open(
-        metrics: &RequestMetrics,
-        document: &ExecutableDocument,
-        name: Option<&str>,
+        api: Arc<Inner>,
+        asked: Option<(Option<&Name>, &OperationDefinition)>,
         viewer: &Viewer,
     ) -> Self {
-        let mut all = document.operations.iter();
-        let asked =
-            all.find(|(operation, _)| name.is_none() || operation.map(async_graphql::Name::as_str) == name);
-        let kind = match asked.map(|(_, operation)| operation.node.ty) {
+        let kind = match asked.map(|(_, definition)| definition.ty) {
             Some(OperationType::Query) => "query",
             Some(OperationType::Mutation) => "mutation",
             Some(OperationType::Subscription) => "subscription",
             None => "none",
         };
         Self {
-            metrics: metrics.clone(),
+            api,
             begun: Instant::now(),
-            operation: asked.and_then(|(operation, _)| operation).map(|name| short(name)),
+            operation: asked.and_then(|(name, _)| name).map(|name| short(name)),
             kind,
             viewer: viewer.clone(),
             is_told: false,
@@ -75,21 +78,17 @@ impl Account {
     pub(super) fn close(mut self, response: &Response, statements: u32) {
         let code = first_code(&response.errors);
         let time = self.begun.elapsed();
-        self.metrics.executed(self.operation.as_deref(), code, time);
+        self.api.metrics.executed(self.operation.as_deref(), code, time);
         self.tell(code, time, Some(statements), None);
         self.is_told = true;
     }
 
     fn tell(&self, code: &str, time: Duration, statements: Option<u32>, answers: Option<u64>) {
-        let (role, tenant) = match self.viewer.role {
-            Role::Admin => ("admin", None),
-            Role::Support => ("support", None),
-            Role::Tenant(tenant) => ("tenant", Some(tracing::field::display(tenant))),
-        };
+        let (role, tenant) = part(&self.viewer);
         #[expect(clippy::cast_precision_loss, reason = "no operation takes centuries")]
         let duration_ms = time.as_micros() as f64 / 1_000.0;
         tracing::info!(
-            target: "tenant_gateway::operations",
+            target: OPERATIONS,
             operation = self.operation.as_deref(),
             kind = self.kind,
             viewer = self.viewer.subject,
@@ -113,7 +112,7 @@ pub(super) struct Streaming {
 
 impl Streaming {
     pub(super) fn open(account: Account) -> Self {
-        account.metrics.streams.inc();
+        account.api.metrics.streams.inc();
         Self { account, answers: 0, code: FINE }
     }
 
@@ -127,20 +126,36 @@ impl Streaming {
 
 impl Drop for Streaming {
     fn drop(&mut self) {
-        let Account { metrics, operation, begun, .. } = &self.account;
-        metrics.streams.dec();
-        metrics.ended(operation.as_deref(), self.code);
+        let Account { api, operation, begun, .. } = &self.account;
+        api.metrics.streams.dec();
+        api.metrics.ended(operation.as_deref(), self.code);
         self.account.tell(self.code, begun.elapsed(), None, Some(self.answers));
         self.account.is_told = true;
     }
 }
 
 /// A request was turned away before anything was executed.
-pub(super) fn refused(metrics: &RequestMetrics, operation: Option<&str>, errors: &[ServerError]) {
+pub(super) fn refused(
+    metrics: &RequestMetrics,
+    operation: Option<&str>,
+    viewer: Option<&Viewer>,
+    errors: &[ServerError],
+) {
     let (code, operation) = (first_code(errors), operation.map(short));
     let operation = operation.as_deref();
     metrics.refused(operation, code);
-    tracing::info!(target: "tenant_gateway::operations", operation, code, "refused");
+    let (role, tenant) = viewer.map(part).unzip();
+    let (viewer, tenant) = (viewer.map(|viewer| &*viewer.subject), tenant.flatten());
+    tracing::info!(target: OPERATIONS, operation, viewer, role, tenant, code, "refused");
+}
+
+/// A viewer's role, and the tenant that it is for.
+fn part(viewer: &Viewer) -> (&'static str, Option<DisplayValue<Uuid>>) {
+    match viewer.role {
+        Role::Admin => ("admin", None),
+        Role::Support => ("support", None),
+        Role::Tenant(tenant) => ("tenant", Some(display(tenant))),
+    }
 }
 
 /// The code of the first error, as one of those that there are.

@@ -9,7 +9,7 @@ use async_graphql::{
     Name, Value, Variables,
     parser::{
         self,
-        types::{BaseType, ExecutableDocument, VariableDefinition},
+        types::{BaseType, ExecutableDocument, OperationDefinition, VariableDefinition},
     },
 };
 use quick_cache::{Weighter, sync::Cache};
@@ -98,6 +98,16 @@ impl Document {
             _ => None,
         };
         Self { parsed, passed: AtomicBool::new(false), plain, order: OnceLock::new() }
+    }
+
+    /// The operation that would run, and its name: none where there is none of this name, or several and no name.
+    pub(super) fn operation(&self, name: Option<&str>) -> Option<(Option<&Name>, &OperationDefinition)> {
+        let mut all = self.parsed.operations.iter();
+        let (name, definition) = match name {
+            Some(_) => all.find(|(each, _)| each.map(Name::as_str) == name)?,
+            None => all.next().filter(|_| all.next().is_none())?,
+        };
+        Some((name, &definition.node))
     }
 
     /// Notes that validation has passed it.

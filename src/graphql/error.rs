@@ -101,7 +101,6 @@ impl Fault {
     }
 
     /// What programs see of it.
-    #[cfg(test)]
     pub(super) fn code(&self) -> Code {
         self.code
     }

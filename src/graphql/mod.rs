@@ -10,6 +10,7 @@ mod error;
 mod limits;
 mod loaders;
 mod mutation;
+mod operation;
 mod order;
 mod page;
 mod preview;
@@ -28,27 +29,19 @@ mod watch;
 
 use async_graphql::{
     Request, Response, SDLExportOptions, SchemaBuilder, ServerError, ValidationMode, Variables,
-    parser::types::{ExecutableDocument, OperationType},
 };
 
 pub use error::Code;
 pub use limits::DocumentLimits;
+pub use operation::{Allowed, Operation};
 pub use request::Parts;
 pub use trusted::{DOCUMENT_ID, ManifestError, TrustedDocuments};
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream::BoxStream};
-
-use crate::{
-    auth::Viewer,
-    deletion::Deletion,
-    metrics::{Metrics, counting},
-    usage::Stats,
-};
-use account::{Account, Streaming};
+use crate::{auth::Viewer, deletion::Deletion, metrics::RequestMetrics, usage::Stats};
 use documents::{Document, Documents};
-use loaders::{Batchers, Loaders};
+use loaders::Batchers;
 use watch::Watcher;
 
 type Builder = SchemaBuilder<query::Query, mutation::Mutation, subscription::Subscription>;
@@ -56,15 +49,17 @@ type Schema = async_graphql::Schema<query::Query, mutation::Mutation, subscripti
 
 /// The public schema over the gateway's parts. Cheap to clone.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Inner>);
+
+struct Inner {
     schema: Schema,
     /// The same for documents that need no validation again.
     validated: Schema,
     batchers: Batchers,
-    documents: Arc<Documents>,
+    documents: Documents,
     limits: DocumentLimits,
     trusted: TrustedDocuments,
-    metrics: Metrics,
+    metrics: RequestMetrics,
 }
 
 /// How the schema is shown to strangers, and how much they may ask of it.
@@ -76,15 +71,6 @@ pub struct Exposure {
     pub is_hidden: bool,
     /// Documents that are known beforehand.
     pub trusted: TrustedDocuments,
-}
-
-/// What a request may do, by the way it came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allowed {
-    /// Queries only.
-    Reading,
-    /// Queries and mutations.
-    Everything,
 }
 
 /// The schema in the schema definition language, as `schema.graphql` keeps it.
@@ -113,17 +99,56 @@ impl Api {
             let builder = builder.data(parts.clone()).data(tenants.clone()).data(deletions.clone());
             if exposure.is_hidden { builder.disable_introspection().disable_suggestions() } else { builder }
         };
-        Self {
+        Self(Arc::new(Inner {
             schema: shown(builder()).finish(),
             validated: shown(builder()).validation_mode(ValidationMode::Fast).finish(),
             batchers,
-            documents: Arc::default(),
+            documents: Documents::default(),
             limits: exposure.limits,
             trusted: exposure.trusted,
-            metrics: parts.metrics.clone(),
+            metrics: parts.metrics.requests.clone(),
+        }))
+    }
+
+    /// Finds the document of a viewer's request.
+    ///
+    /// # Errors
+    ///
+    /// What to answer instead, where there is no document, or it asks for more than it may.
+    pub fn open(&self, mut request: Request, viewer: Viewer) -> Result<Operation, Box<Response>> {
+        match self.0.document(&mut request) {
+            Ok(document) => Ok(Operation::new(self, request, document, viewer)),
+            Err(refusal) => {
+                let name = request.operation_name.as_deref();
+                account::refused(&self.0.metrics, name, Some(&viewer), &refusal.errors);
+                Err(refusal)
+            }
         }
     }
 
+    /// Notes that a request was refused before it came here, and whose it was, as far as that was known.
+    pub fn note_refusal(&self, refusal: &Response, viewer: Option<&Viewer>) {
+        account::refused(&self.0.metrics, None, viewer, &refusal.errors);
+    }
+
+    /// Executes one document for a viewer within this process. Returns the response as JSON has it, with
+    /// `data` and `errors`.
+    pub async fn ask(
+        &self,
+        document: &str,
+        variables: serde_json::Value,
+        viewer: Viewer,
+    ) -> serde_json::Value {
+        let request = Request::new(document).variables(Variables::from_json(variables));
+        let response = match self.open(request, viewer) {
+            Ok(operation) => operation.execute(Allowed::Everything).await,
+            Err(refusal) => *refusal,
+        };
+        serde_json::to_value(response).unwrap_or_default()
+    }
+}
+
+impl Inner {
     /// The parsed document of a request, or why it is not answered.
     fn document(&self, request: &mut Request) -> Result<Arc<Document>, Box<Response>> {
         self.trusted.resolve(request)?;
@@ -143,111 +168,12 @@ impl Api {
         }
         Ok(document)
     }
-
-    /// Executes one request for a viewer. Every error of the response has a `code`.
-    pub async fn execute(&self, mut request: Request, viewer: Viewer, allowed: Allowed) -> Response {
-        let document = match self.document(&mut request) {
-            Ok(document) => document,
-            Err(refusal) => return self.turn_away(&request, *refusal),
-        };
-        let name = request.operation_name.as_deref();
-        let account = Account::open(&self.metrics.requests, &document.parsed, name, &viewer);
-        let (response, statements) = counting(self.answer(request, &document, viewer, allowed)).await;
-        account.close(&response, statements);
-        response
-    }
-
-    fn turn_away(&self, request: &Request, refusal: Response) -> Response {
-        account::refused(&self.metrics.requests, request.operation_name.as_deref(), &refusal.errors);
-        refusal
-    }
-
-    /// Notes that a request was refused before it came here.
-    pub fn note_refusal(&self, refusal: &Response) {
-        account::refused(&self.metrics.requests, None, &refusal.errors);
-    }
-
-    async fn answer(
-        &self,
-        mut request: Request,
-        document: &Document,
-        viewer: Viewer,
-        allowed: Allowed,
-    ) -> Response {
-        if allowed == Allowed::Reading && !only_reads(&document.parsed, request.operation_name.as_deref()) {
-            let error = ServerError::new("only queries are answered over GET; send a POST", None);
-            return refusal(Code::BadRequest, error);
-        }
-        let operation = request.operation_name.clone();
-        request.set_parsed_query(document.parsed.clone());
-        let loaders = Loaders::new(&self.batchers);
-        let is_valid = document.is_valid(&request.variables);
-        let schema = if is_valid { &self.validated } else { &self.schema };
-        let mut response = schema.execute(request.data(viewer).data(loaders)).await;
-        if !is_valid && response.errors.is_empty() {
-            document.pass();
-        }
-        document.sort(&mut response.data, operation.as_deref());
-        with_codes(response)
-    }
-
-    /// Executes one document for a viewer within this process. Returns the response as JSON has it, with
-    /// `data` and `errors`.
-    pub async fn ask(
-        &self,
-        document: &str,
-        variables: serde_json::Value,
-        viewer: Viewer,
-    ) -> serde_json::Value {
-        let request = Request::new(document).variables(Variables::from_json(variables));
-        let response = self.execute(request, viewer, Allowed::Everything).await;
-        serde_json::to_value(response).unwrap_or_default()
-    }
-
-    /// Whether a request is for a stream of answers. One that is not executed is not.
-    pub fn is_subscription(&self, request: &mut Request) -> bool {
-        let Ok(document) = self.document(request) else { return false };
-        let name = request.operation_name.as_deref();
-        let mut all = document.parsed.operations.iter();
-        all.any(|(operation, definition)| {
-            (name.is_none() || operation.map(async_graphql::Name::as_str) == name)
-                && definition.node.ty == OperationType::Subscription
-        })
-    }
-
-    /// Executes one operation of any kind for a viewer and streams its answers: one, or those of a
-    /// subscription.
-    pub fn stream(&self, mut request: Request, viewer: Viewer) -> BoxStream<'static, Response> {
-        let document = match self.document(&mut request) {
-            Ok(document) => document,
-            Err(refusal) => {
-                let refusal = self.turn_away(&request, *refusal);
-                return futures_util::stream::once(async { refusal }).boxed();
-            }
-        };
-        let name = request.operation_name.as_deref();
-        let account = Account::open(&self.metrics.requests, &document.parsed, name, &viewer);
-        request.set_parsed_query(document.parsed.clone());
-        let request = request.data(viewer).data(Loaders::new(&self.batchers));
-        let mut streaming = Streaming::open(account);
-        let answers = self.schema.execute_stream(request).map(with_codes);
-        answers.inspect(move |answer| streaming.saw(answer)).boxed()
-    }
 }
 
 /// Whether a response tells of execution: an error from before it has no path, and comes without data.
 #[must_use]
 pub fn executed(response: &Response) -> bool {
     response.errors.is_empty() || response.errors.iter().any(|error| !error.path.is_empty())
-}
-
-/// Whether the operation that would run is a query. One that is not there changes nothing.
-fn only_reads(document: &ExecutableDocument, name: Option<&str>) -> bool {
-    document
-        .operations
-        .iter()
-        .filter(|(operation, _)| name.is_none() || operation.map(async_graphql::Name::as_str) == name)
-        .all(|(_, operation)| operation.node.ty != OperationType::Mutation)
 }
 
 /// An answer that is one error, for a request that was not executed.

@@ -46,7 +46,7 @@ impl Subscription {
         }
         let follower = Follower::<Stats>::new(context, tenant).await?.ok_or_else(|| hidden("tenant"))?;
         Ok(stream::unfold(follower, Follower::next)
-            .map(move |stats| TenantStats::new(tenant.into(), &stats).map_err(Into::into)))
+            .map(move |stats| Ok(TenantStats::new(tenant.into(), &stats?)?)))
     }
 
     /// A deletion's record: now, and again whenever it has changed. Completes after `DELETED` or
@@ -60,15 +60,17 @@ impl Subscription {
         let viewer = viewer(context);
         let follower = Follower::<Deletion>::new(context, id).await?;
         let follower = follower.filter(|follower| {
-            follower.next.as_ref().is_some_and(|deletion| viewer.may(Action::ReadTenant(deletion.tenant)))
+            let deletion = follower.next.as_ref().and_then(|next| next.as_ref().ok());
+            deletion.is_some_and(|deletion| viewer.may(Action::ReadTenant(deletion.tenant)))
         });
         let follower = follower.ok_or_else(|| hidden("deletion"))?;
         Ok(stream::unfold(follower, async |follower| {
-            if follower.next.is_none() && follower.last.what.as_ref().is_some_and(has_ended) {
+            let last = follower.last.what.as_ref().ok().and_then(Option::as_ref);
+            if follower.next.is_none() && last.is_some_and(has_ended) {
                 return None;
             }
             let (deletion, follower) = follower.next().await?;
-            Some((Ok(TenantDeletion(deletion)), follower))
+            Some((deletion.map(TenantDeletion).map_err(Into::into), follower))
         }))
     }
 }
@@ -90,7 +92,7 @@ struct Follower<T> {
     /// What the listener knows, or is about to be told.
     last: Seen<T>,
     /// What it has not been told.
-    next: Option<T>,
+    next: Option<Result<T, Fault>>,
     /// From when on it may be told again.
     rested: Instant,
 }
@@ -99,22 +101,20 @@ impl<T: Sight> Follower<T> {
     /// None where there is nothing to follow.
     async fn new(context: &Context<'_>, id: Uuid) -> Result<Option<Self>, Fault> {
         let watcher = context.data_unchecked::<Watcher<T>>();
-        let now = watcher.look(id).await?;
-        if now.what.is_none() {
-            return Ok(None);
-        }
+        let now = watcher.look(id).await;
+        let Some(what) = now.what.clone()? else { return Ok(None) };
         Ok(Some(Self {
             viewer: viewer(context).clone(),
             clock: parts(context).clock.clone(),
             news: watcher.follow(id, now.clone()),
-            next: now.what.clone(),
+            next: Some(Ok(what)),
             last: now,
             rested: Instant::now(),
         }))
     }
 
-    /// The next thing to tell; nothing when it is gone, or the token has ended.
-    async fn next(mut self) -> Option<(T, Self)> {
+    /// The next thing to tell, or why there is none for now; nothing when it is gone, or the token has ended.
+    async fn next(mut self) -> Option<(Result<T, Fault>, Self)> {
         loop {
             if self.viewer.expires_at <= self.clock.now() {
                 return None;
@@ -135,7 +135,7 @@ impl<T: Sight> Follower<T> {
                     let seen = self.news.borrow_and_update().clone();
                     // What the watcher saw before this listener came is no news.
                     if seen.is_news_after(&self.last) {
-                        self.next = Some(seen.what.clone()?);
+                        self.next = Some(seen.what.clone().transpose()?);
                         self.last = seen;
                     }
                 }

@@ -22,6 +22,8 @@ use crate::{
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Looks that fail one after another before listeners are told, where the next one may succeed.
+const FAILURES: u32 = 10;
 
 /// Something that can be looked at again and again.
 pub(super) trait Sight: Clone + Send + Sync + 'static {
@@ -68,20 +70,20 @@ fn figures(reading: Option<&Reading>) -> Result<Option<Stats>, Fault> {
     }
 }
 
-/// What was seen: nothing, where it is gone.
+/// What was seen: nothing, where it is gone, or why nothing can be seen.
 #[derive(Clone, Debug)]
 pub(super) struct Seen<T> {
     /// When the look began.
     at: Instant,
-    pub(super) what: Option<T>,
+    pub(super) what: Result<Option<T>, Fault>,
 }
 
 impl<T: Sight> Seen<T> {
     /// Whether this is no older than another, and tells something else.
     pub(super) fn is_news_after(&self, other: &Self) -> bool {
         let is_other = match (&self.what, &other.what) {
-            (Some(one), Some(other)) => other.differs(one),
-            (None, None) => false,
+            (Ok(Some(one)), Ok(Some(other))) => other.differs(one),
+            (Ok(None), Ok(None)) | (Err(_), Err(_)) => false,
             _ => true,
         };
         is_other && other.at <= self.at
@@ -114,13 +116,9 @@ impl<T: Sight> Watcher<T> {
     }
 
     /// What is there now.
-    ///
-    /// # Errors
-    ///
-    /// Those of reading it.
-    pub(super) async fn look(&self, id: Uuid) -> Result<Seen<T>, Fault> {
+    pub(super) async fn look(&self, id: Uuid) -> Seen<T> {
         let at = Instant::now();
-        Ok(Seen { at, what: T::look(&Loaders::new(&self.0.batchers), id).await? })
+        Seen { at, what: T::look(&Loaders::new(&self.0.batchers), id).await }
     }
 
     /// What is there from now on: `now`, and whatever differs from it.
@@ -147,7 +145,8 @@ impl<T: Sight> Watcher<T> {
         };
         if !watched.is_looking {
             watched.is_looking = true;
-            tokio::spawn(Looking { inner: self.0.clone(), has_ended: false }.run());
+            let (inner, failures) = (self.0.clone(), Mutex::default());
+            tokio::spawn(Looking { inner, failures, has_ended: false }.run());
         }
         receiver
     }
@@ -162,6 +161,8 @@ impl<T> Inner<T> {
 /// One look after another while anybody listens.
 struct Looking<T: Sight> {
     inner: Arc<Inner<T>>,
+    /// How often the looks at something have failed, since one succeeded.
+    failures: Mutex<HashMap<Uuid, u32>>,
     has_ended: bool,
 }
 
@@ -191,19 +192,36 @@ impl<T: Sight> Looking<T> {
         let at = Instant::now();
         stream::iter(ids)
             .for_each_concurrent(None, async |id| {
-                if let Ok(what) = T::look(loaders, *id).await {
+                let what = T::look(loaders, *id).await;
+                if self.is_worth_telling(*id, what.as_ref().err()) {
                     self.tell(*id, Seen { at, what });
-                } else {
-                    tracing::warn!(kind = T::KIND, %id, "a look at something subscribed to failed");
                 }
             })
             .await;
     }
 
+    /// Whether listeners are told of a look that had this fault, or none.
+    fn is_worth_telling(&self, id: Uuid, fault: Option<&Fault>) -> bool {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(fault) = fault else {
+            if failures.remove(&id).is_some() {
+                tracing::info!(kind = T::KIND, %id, "what is subscribed to can be read again");
+            }
+            return true;
+        };
+        let count = failures.entry(id).or_default();
+        *count += 1;
+        if *count == 1 {
+            let code = fault.code().word();
+            tracing::warn!(kind = T::KIND, %id, code, "what is subscribed to could not be read");
+        }
+        !fault.is_passing() || *count >= FAILURES
+    }
+
     fn tell(&self, id: Uuid, seen: Seen<T>) {
         let mut watched = self.inner.watched();
         let Some(sender) = watched.senders.get(&id) else { return };
-        let is_gone = seen.what.is_none();
+        let is_gone = matches!(seen.what, Ok(None));
         sender.send_if_modified(|known| {
             let is_new = seen.is_news_after(known);
             if is_new {

@@ -6,6 +6,25 @@ use serde::Deserialize;
 
 use crate::graphql::DOCUMENT_ID;
 
+/// Whether a text of JSON has at most so many values, counted without making any of them: those of a list of a few
+/// hundred thousand would take many times as long as all of an ordinary request.
+pub(super) fn has_at_most(json: &[u8], most: usize) -> bool {
+    let (mut values, mut in_string, mut is_escaped) = (1_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            b',' | b'[' | b'{' if !in_string => values += 1,
+            _ => {}
+        }
+        if values > most {
+            return false;
+        }
+    }
+    true
+}
+
 /// What is asked for: a document, or the id of one.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -51,4 +70,19 @@ pub(super) fn name_document(mut question: Question, id: Option<String>) -> Quest
         question.extensions.0.insert(DOCUMENT_ID.to_owned(), Value::String(id));
     }
     question
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_and_what_is_in_strings_is_not() {
+        let json = br#"{"a": [1, 2, {"b": "[,,{\\\",,"}], "c\\": 3}"#;
+        assert!(serde_json::from_slice::<serde_json::Value>(json).is_ok());
+        // The object and the list, each with the first of its own, and three more behind commas.
+        assert!(has_at_most(json, 7) && !has_at_most(json, 6));
+        assert!(has_at_most(b"1", 1) && !has_at_most(b"[1]", 1));
+        assert!(!has_at_most("[".repeat(11).as_bytes(), 10), "what is cut short too");
+    }
 }

@@ -50,6 +50,8 @@ const ALWAYS: [(HeaderName, &str); 5] = [
 pub struct Edge {
     /// Largest body of a request, in bytes.
     pub max_body: usize,
+    /// Most values in the JSON of a request, however deep.
+    pub max_values: usize,
     /// Longest time that a request may take to arrive, and then to be answered. A subscription may go on.
     pub request_timeout: Duration,
     /// Origins whose pages may call, such as `https://dashboard.example`.
@@ -71,6 +73,7 @@ impl Default for Edge {
     fn default() -> Self {
         Self {
             max_body: 1 << 20,
+            max_values: 10_000,
             request_timeout: Duration::from_secs(30),
             origins: Vec::new(),
             playground: true,

@@ -11,6 +11,7 @@ use super::{Written, asked::Asked};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Close {
     NotProtocol,
+    TooMuch,
     NoProtocol,
     Unauthorized,
     Forbidden,
@@ -29,6 +30,7 @@ impl Close {
     pub(super) fn frame(self) -> CloseFrame {
         let (code, reason) = match self {
             Self::NotProtocol => (4400, "not a message of graphql-transport-ws"),
+            Self::TooMuch => (4400, "a message with too many values"),
             Self::NoProtocol => (4406, "the protocol must be graphql-transport-ws"),
             Self::Unauthorized => (4401, "send connection_init first"),
             Self::Forbidden => (4403, "no token, or none that is accepted"),

@@ -20,7 +20,10 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep_until, timeout_at},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
@@ -183,15 +186,36 @@ pub(super) async fn serve(
             }
         };
         let Some(peer) = admit(&places, &stream, address) else { continue };
-        tokio::spawn(attend(stream, peer, service.clone(), limits, ending.clone()));
+        tokio::spawn(welcome(stream, peer, service.clone(), limits, ending.clone()));
     }
     drop(listener);
     tracker.close();
     tracker.wait().await;
 }
 
-/// Answers the requests of one connection, until it ends.
-async fn attend(stream: TcpStream, peer: Peer, answers: impl Answers, limits: Connections, ending: Ending) {
+/// Waits until a connection says something, and then attends to it: one that says nothing takes little memory.
+async fn welcome(stream: TcpStream, peer: Peer, answers: impl Answers, limits: Connections, ending: Ending) {
+    let first = Instant::now() + limits.header_timeout;
+    let mut beginning = [0];
+    tokio::select! {
+        biased;
+        () = ending.shutdown.cancelled() => return,
+        begun = timeout_at(first, stream.peek(&mut beginning)) => if !matches!(begun, Ok(Ok(1..))) {
+            return;
+        }
+    }
+    Box::pin(attend(stream, peer, answers, limits, first, ending)).await;
+}
+
+/// Answers the requests of one connection, the first of which is there in time, until it ends.
+async fn attend(
+    stream: TcpStream,
+    peer: Peer,
+    answers: impl Answers,
+    limits: Connections,
+    first: Instant,
+    ending: Ending,
+) {
     let asked = Arc::new(AtomicBool::new(false));
     let service = {
         let (asked, stopping) = (asked.clone(), ending.stopping.clone());
@@ -215,7 +239,7 @@ async fn attend(stream: TcpStream, peer: Peer, answers: impl Answers, limits: Co
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut first = pin!(tokio::time::sleep(limits.header_timeout));
+    let mut first = pin!(sleep_until(first));
     let mut shutdown = pin!(ending.shutdown.cancelled());
     let (mut is_late, mut is_told) = (false, false);
     loop {

@@ -20,8 +20,10 @@ use tokio::{
 use tracing::{Instrument, Span};
 
 use super::{
-    Endpoints, Written, client,
-    graphql::{in_time, rate_limited, too_often},
+    Endpoints, Written,
+    asked::has_at_most,
+    client,
+    graphql::{Asker, in_time, rate_limited},
     messages::{Close, FromClient, Payload, ToClient},
     request_id,
     server::Peer,
@@ -90,7 +92,7 @@ pub(super) async fn socket(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if let Some(wait) = client(&endpoints, &head).and_then(|client| endpoints.rates.address(client).err()) {
-        return too_often(&endpoints, &head.headers, wait);
+        return Asker { endpoints: &endpoints, headers: &head.headers, viewer: None }.too_often(wait);
     }
     // Its place among the connections is taken as long as the socket is open.
     let peer = head.extensions.get::<Peer>().cloned();
@@ -233,6 +235,9 @@ impl Session {
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             Message::Binary(_) => return Err(Some(Close::NotProtocol)),
         };
+        if !has_at_most(text.as_bytes(), self.endpoints.edge.max_values) {
+            return Err(Some(Close::TooMuch));
+        }
         match serde_json::from_str(&text) {
             Ok(FromClient::ConnectionInit { payload }) => self.begin(payload).await,
             Ok(FromClient::Subscribe { id, payload }) if payload.is_something() => {
@@ -265,7 +270,7 @@ impl Session {
         self.send(&ToClient::ConnectionAck).await
     }
 
-    async fn start(&mut self, id: String, mut question: Question) -> Result<(), Option<Close>> {
+    async fn start(&mut self, id: String, question: Question) -> Result<(), Option<Close>> {
         let Some(viewer) = self.viewer.clone() else { return Err(Some(Close::Unauthorized)) };
         if self.operations.contains_key(&id) {
             return Err(Some(Close::Duplicate));
@@ -280,20 +285,29 @@ impl Session {
         } else {
             self.endpoints.rates.viewer(&viewer).err().map(rate_limited)
         };
-        if let Some(mut refusal) = refused {
-            stamp(&mut refusal, &self.request_id);
-            self.endpoints.api.note_refusal(&refusal);
-            return self.send(&ToClient::Error { id: &id, payload: &refusal.errors }).await;
+        if let Some(refusal) = &refused {
+            self.endpoints.api.note_refusal(refusal, Some(&viewer));
         }
+        let opened = match refused {
+            Some(refusal) => Err(refusal),
+            None => self.endpoints.api.open(question, viewer).map_err(|refusal| *refusal),
+        };
+        let operation = match opened {
+            Ok(operation) => operation,
+            Err(mut refusal) => {
+                stamp(&mut refusal, &self.request_id);
+                return self.send(&ToClient::Error { id: &id, payload: &refusal.errors }).await;
+            }
+        };
         self.count += 1;
         let (number, told, name) = (self.count, self.told.clone(), id.clone());
-        let is_subscription = self.endpoints.api.is_subscription(&mut question);
+        let is_subscription = operation.is_subscription();
         let mut answers = if is_subscription {
-            self.endpoints.api.stream(question, viewer)
+            operation.stream()
         } else {
-            let endpoints = self.endpoints.clone();
+            let time = self.endpoints.edge.request_timeout;
             let answer = async move {
-                in_time(&endpoints, question, viewer, Allowed::Everything).await.unwrap_or_else(|late| late)
+                in_time(time, operation, Allowed::Everything).await.unwrap_or_else(|late| late)
             };
             futures_util::stream::once(answer).boxed()
         };

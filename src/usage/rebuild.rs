@@ -48,12 +48,14 @@ pub struct Building {
 
 impl Keeper {
     /// Puts tenants on the list of rebuilds: this one, or all. From now until they are built their
-    /// figures come from their calls. Returns how many.
+    /// figures come from their calls. Returns how many. Waits for the step that runs: it may have counted
+    /// calls before they were what they are now, and would take its tenant off the list.
     ///
     /// # Errors
     ///
-    /// [`Error`].
+    /// [`Error`]; [`Error::Contention`] while a step of another process takes long.
     pub async fn ask_rebuild(&self, tenant: Option<Uuid>) -> Result<u64, Error> {
+        let Some(transaction) = self.begin(None).await? else { return Ok(0) };
         let mut sql = Sql::new(self.database.backend());
         let condition = match tenant {
             Some(tenant) => format!("id = {}", sql.bind(tenant.into())),
@@ -63,7 +65,9 @@ impl Keeper {
             "INSERT INTO usage_rebuilds (tenant_id) SELECT id FROM tenants \
              WHERE {condition} AND status <> 'deleting' ON CONFLICT (tenant_id) DO UPDATE SET next_at = NULL"
         );
-        Ok(self.database.connection.execute_raw(sql.statement(&text)).await?.rows_affected())
+        let asked = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
+        transaction.commit().await?;
+        Ok(asked)
     }
 
     /// How many tenants are not built yet.

@@ -216,6 +216,28 @@ async fn the_terminal_compares_samples_and_builds_one_tenant() {
     .await;
 }
 
+/// A step of another process may take longer than anybody waits for a lock: the terminal asks again. Nothing is put on
+/// the list meanwhile, for the step would take it off.
+#[tokio::test]
+async fn the_terminal_waits_for_a_long_step() {
+    on(Backend::Postgres, async |app| {
+        app.tenant(TenantRow::default()).await;
+        rebuild(&app).await;
+        let step = app.database.begin().await.expect("a transaction");
+        step.execute_unprepared("SELECT FROM gateway_leases FOR UPDATE").await.expect("the lease");
+        let waiting = async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let listed = app.number("SELECT count(*) FROM usage_rebuilds", []).await;
+            step.commit().await.expect("the end of the step");
+            listed
+        };
+        let (output, listed) = tokio::join!(rebuild_output(&app), waiting);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(listed, 0);
+    })
+    .await;
+}
+
 /// A tenant that somebody holds stays on the list, and the terminal says so.
 #[tokio::test]
 async fn a_tenant_that_is_held_is_not_said_to_be_built() {

@@ -188,6 +188,27 @@ async fn nobody_is_told_more_than_once_a_second() {
     .await;
 }
 
+/// Who follows what cannot be read is told so, once, and of what comes after it.
+#[tokio::test]
+async fn what_cannot_be_read_is_told_and_followed_further() {
+    on_both(async |app| {
+        let tenant = app.tenant(TenantRow::default()).await;
+        let mut next = events(&app, Token::Tenant(tenant), STATS, json!(tenant)).await;
+        next().await;
+        let set_zone = "UPDATE tenants SET time_zone = $1 WHERE id = $2";
+        app.sql(set_zone, ["Mars/Olympus".into(), tenant.into()]).await;
+        let told = next().await.1;
+        assert_eq!(told["errors"][0]["extensions"]["code"], "UNKNOWN_TIME_ZONE", "{told}");
+        assert!(told["errors"][0]["extensions"]["requestId"].is_string(), "{told}");
+        // Two more looks that fail are no news.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        app.sql(set_zone, ["Europe/Berlin".into(), tenant.into()]).await;
+        let told = next().await.1;
+        assert_eq!(told["data"]["tenantStats"]["totalCallsToday"], 0, "{told}");
+    })
+    .await;
+}
+
 /// However many follow, a process looks once a second, at all that they follow together.
 #[tokio::test]
 async fn many_followers_share_their_statements() {

@@ -116,6 +116,15 @@ async fn the_log_tells_of_every_operation_and_no_secret() {
         let answer =
             named.json(&json!({ "query": "{", "operationName": endless })).send().await.expect("an answer");
         assert!(answer.headers()["x-request-id"].len() < 64, "another name is given");
+        // Whatever is refused of a known viewer is told with them.
+        let mut refused = Vec::new();
+        for body in ["{}", "[", "[1,2]"] {
+            let request = client().post(program.url("/graphql")).bearer_auth(&token);
+            refused.push(request.header("content-type", "application/json").body(body).send());
+        }
+        for refused in refused {
+            assert_eq!(refused.await.expect("an answer").status(), 400);
+        }
         tokio::time::sleep(Duration::from_millis(300)).await;
 
         let log = program.log();
@@ -134,7 +143,14 @@ async fn the_log_tells_of_every_operation_and_no_secret() {
         assert_eq!(told["span"]["request_id"], "from-outside");
         assert!(told["duration_ms"].as_f64().expect("a number") > 0.0);
         assert!((2..=3).contains(&told["statements"].as_u64().expect("a count")), "{told}");
-        assert!(lines.iter().any(|line| line["code"] == "UNAUTHENTICATED"));
+        let stranger = lines.iter().find(|line| line["code"] == "UNAUTHENTICATED").expect("a line");
+        assert_eq!(stranger.get("viewer"), None, "{stranger}");
+        let refused: Vec<_> = lines.iter().filter(|line| line["message"] == "refused").collect();
+        assert!(refused.len() >= 5, "{refused:?}");
+        for line in refused.into_iter().filter(|line| line["code"] != "UNAUTHENTICATED") {
+            let who = (&line["viewer"], &line["role"], &line["tenant"]);
+            assert_eq!(who, (&json!("tester"), &json!("tenant"), &json!(tenant.to_string())), "{line}");
+        }
         let all = log.concat();
         assert!(log.iter().all(|line| line.len() < 4_000), "no line is as long as somebody likes");
         assert!(!all.contains(&token) && !all.contains("not.a.token"), "no token is in the log");

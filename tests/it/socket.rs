@@ -84,6 +84,7 @@ async fn what_the_protocol_does_not_allow_closes_with_its_code() {
             (vec![json!({ "type": "pong", "payload": "text" })], 4400),
             (vec![json!({ "type": "complete", "id": "" })], 4400),
             (vec![subscribe("", "{ viewer { role } }")], 4400),
+            (vec![json!({ "type": "ping", "payload": { "list": vec![1; 10_000] } })], 4400),
             (vec![json!({ "type": "subscribe", "id": "1", "payload": {} })], 4400),
             (vec![subscribe("1", "{ viewer { role } }")], 4401),
             (vec![init], 4403),

@@ -38,7 +38,10 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ),
     ("workers", &["database", "metrics", "usage"]),
     ("http", &["auth", "database", "deletion", "graphql", "metrics", "telemetry", "usage"]),
-    ("graphql", &["auth", "clock", "database", "deletion", "metrics", "paging", "tenant", "usage"]),
+    (
+        "graphql",
+        &["auth", "clock", "database", "deletion", "metrics", "paging", "telemetry", "tenant", "usage"],
+    ),
     (
         "deletion",
         &["auth", "cascade", "clock", "database", "faults", "metrics", "paging", "storage", "usage"],

@@ -1,6 +1,11 @@
 //! What the process tells of itself: its log, and traces where there is a collector for them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod lines;
+
+use std::{
+    io::{IsTerminal, Stderr},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use opentelemetry::{Context, global, trace::TracerProvider};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
@@ -12,6 +17,11 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
     EnvFilter, Layer, filter::Targets, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
 };
+
+use lines::Lines;
+
+/// The target of what is told of each operation: a line of it may be written a tenth of a second later.
+pub const OPERATIONS: &str = "tenant_gateway::operations";
 
 /// The name of the service, unless `OTEL_SERVICE_NAME` says another.
 const SERVICE: &str = "tenant-gateway";
@@ -33,9 +43,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends what is left of the traces when it is dropped.
+/// Writes and sends what is left of the log and the traces when it is dropped.
 #[derive(Debug)]
-pub struct Telemetry(Option<SdkTracerProvider>);
+pub struct Telemetry {
+    lines: Lines<Stderr>,
+    traces: Option<SdkTracerProvider>,
+}
 
 /// Starts the log and, where there is a collector, traces. Once in a process, and before its runtime: traces are sent
 /// by a thread of their own.
@@ -49,10 +62,11 @@ pub fn start(
     collector: Option<&str>,
 ) -> Result<Telemetry, ExporterBuildError> {
     let registry = tracing_subscriber::registry();
+    let lines = Lines::to(std::io::stderr());
     let Some(provider) = collector.map(provider).transpose()? else {
         // One filter for all is cheaper than one for each.
-        registry.with(filter).with(log(format)).init();
-        return Ok(Telemetry(None));
+        registry.with(filter).with(log(format, &lines)).init();
+        return Ok(Telemetry { lines, traces: None });
     };
     // Not what sending them does.
     let own = Targets::new()
@@ -60,17 +74,17 @@ pub fn start(
         .with_target("tenant_gateway", Level::DEBUG)
         .with_target("sea_orm", Level::INFO);
     let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(own);
-    registry.with(log(format).with_filter(filter)).with(traces).init();
-    Ok(Telemetry(Some(provider)))
+    registry.with(log(format, &lines).with_filter(filter)).with(traces).init();
+    Ok(Telemetry { lines, traces: Some(provider) })
 }
 
-fn log<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+fn log<S>(format: LogFormat, lines: &Lines<Stderr>) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt::layer().with_writer(lines.clone());
     match format {
-        LogFormat::Pretty => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).boxed(),
+        LogFormat::Pretty => log.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => log.json().flatten_event(true).with_span_list(false).boxed(),
     }
 }
@@ -89,7 +103,8 @@ fn provider(collector: &str) -> Result<SdkTracerProvider, ExporterBuildError> {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.0.as_ref().map(SdkTracerProvider::shutdown) {
+        self.lines.write();
+        if let Some(Err(error)) = self.traces.as_ref().map(SdkTracerProvider::shutdown) {
             eprintln!("the last traces were not sent: {error}");
         }
     }
