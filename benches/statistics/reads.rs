@@ -61,16 +61,13 @@ async fn many_connections(
 ) {
     let scripts = [statement.script(TENANTS, 1)];
     let peer = Server::mercurius(&bench.url, statement);
-    let narrow = Server::gateway_on(1, &bench.url, &["--no-migrate", "--no-workers"]);
     let [mut own, mut database, mut peers] = [const { Vec::new() }; 3];
-    let [mut to_database, mut to_peer, mut narrow_to_database] = [const { Vec::new() }; 3];
+    let [mut to_database, mut to_peer] = [const { Vec::new() }; 2];
     for _ in 0..ROUNDS {
         let rate = load::run(gateway.port, 128, LASTING, all).await.rate;
         let statements = pgbench::run(&bench.url, &scripts, 8, 6).rate;
         let peer = load::run(peer.port, 128, LASTING, all).await.rate;
-        let narrow = load::run(narrow.port, 128, LASTING, all).await.rate;
         to_database.push(rate / statements);
-        narrow_to_database.push(narrow / statements);
         to_peer.push(rate / peer);
         own.push(rate);
         database.push(statements);
@@ -84,7 +81,6 @@ async fn many_connections(
         1.5,
     );
     table.at_least("the same ÷ mercurius", &format!("{own:.0} ÷ {peers:.0} /s"), median(&mut to_peer), 5.0);
-    table.at_least(ON_ONE, "÷ pgbench", median(&mut narrow_to_database), 1.5);
 }
 
 async fn one_connection(

@@ -93,7 +93,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub fn run(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(cli.command.log()));
     // Kept until all else has ended.
-    let _telemetry = match telemetry::start(filter, cli.log_format, cli.otlp_endpoint.as_deref()) {
+    let telemetry = match telemetry::start(filter, cli.log_format, cli.otlp_endpoint.as_deref()) {
         Ok(telemetry) => telemetry,
         Err(error) => return failed(&error),
     };
@@ -105,6 +105,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = runtime.block_on(dispatch(cli.command, &mut kept));
     drop(runtime);
     drop(kept);
+    drop(telemetry);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

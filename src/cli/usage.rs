@@ -11,7 +11,7 @@ use super::Failure;
 use crate::{
     config::DatabaseOptions,
     database::{Database, Error},
-    usage::{Building, Difference, Figures, Grain, Keeper, Rebuilt},
+    usage::{Asked, Building, Difference, Figures, Grain, Keeper, Rebuilt},
 };
 
 /// Longest wait for the steps of others.
@@ -79,11 +79,11 @@ async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T, Error>) -> Res
 }
 
 async fn rebuild(keeper: &Keeper, tenant: Option<Uuid>) -> Result<(), Failure> {
-    let asked = patiently(async || keeper.ask_rebuild(tenant).await).await?;
-    if let (Some(tenant), 0) = (tenant, asked) {
+    let Asked { listed, held } = patiently(async || keeper.ask_rebuild(tenant).await).await?;
+    if let (Some(tenant), 0, 0) = (tenant, listed, held) {
         return Err(format!("there is no tenant {tenant} whose sums could be built").into());
     }
-    let progress = bar(asked);
+    let progress = bar(listed);
     let is_asked = |building: &Building| tenant.is_none_or(|tenant| tenant == building.tenant);
     let mut after = Uuid::nil();
     while let Some(mut building) = keeper.next_unbuilt(after).await? {
@@ -99,18 +99,17 @@ async fn rebuild(keeper: &Keeper, tenant: Option<Uuid>) -> Result<(), Failure> {
     }
     progress.finish_and_clear();
     // Whom somebody else had may be built by now.
-    let (mut left, mut after) = (0, Uuid::nil());
+    let (mut left, mut after) = (0_u64, Uuid::nil());
     while let Some(building) = keeper.next_unbuilt(after).await? {
         left += u64::from(is_asked(&building));
         after = building.tenant;
     }
-    println!("{} tenant(s) built", asked.saturating_sub(left));
+    println!("{} tenant(s) built", listed.saturating_sub(left));
+    let left = left + held;
     if left > 0 {
-        return Err(format!(
-            "{left} tenant(s) are held by others and are not built yet: their figures come from their calls; \
-             run this again, or let a gateway with workers build them"
-        )
-        .into());
+        return Err(
+            format!("{left} tenant(s) are held by others and are not built anew; run this again").into()
+        );
     }
     Ok(())
 }

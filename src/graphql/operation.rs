@@ -62,12 +62,14 @@ impl Operation {
     }
 
     /// Executes it. Every error of the response has a `code`. Dropped, it is accounted for as canceled.
-    pub async fn execute(self, allowed: Allowed) -> Response {
+    pub fn execute(self, allowed: Allowed) -> impl Future<Output = Response> + Send {
         let account = self.account();
-        let answer = pin!(self.answer(allowed));
-        let (response, statements) = counting(answer).await;
-        account.close(&response, statements);
-        response
+        async move {
+            let answer = pin!(self.answer(allowed));
+            let (response, statements) = counting(answer).await;
+            account.close(&response, statements);
+            response
+        }
     }
 
     async fn answer(self, allowed: Allowed) -> Response {

@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    error::Fault,
+    error::{Code, Fault},
     loaders::{Batchers, Loaders},
 };
 use crate::{
@@ -22,8 +22,8 @@ use crate::{
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Looks that fail one after another before listeners are told, where the next one may succeed.
-const FAILURES: u32 = 10;
+/// Time for which looks must fail before listeners are told, where it is not the fault of what they look at.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Something that can be looked at again and again.
 pub(super) trait Sight: Clone + Send + Sync + 'static {
@@ -83,7 +83,8 @@ impl<T: Sight> Seen<T> {
     pub(super) fn is_news_after(&self, other: &Self) -> bool {
         let is_other = match (&self.what, &other.what) {
             (Ok(Some(one)), Ok(Some(other))) => other.differs(one),
-            (Ok(None), Ok(None)) | (Err(_), Err(_)) => false,
+            (Ok(None), Ok(None)) => false,
+            (Err(one), Err(other)) => one.code() != other.code(),
             _ => true,
         };
         is_other && other.at <= self.at
@@ -161,8 +162,8 @@ impl<T> Inner<T> {
 /// One look after another while anybody listens.
 struct Looking<T: Sight> {
     inner: Arc<Inner<T>>,
-    /// How often the looks at something have failed, since one succeeded.
-    failures: Mutex<HashMap<Uuid, u32>>,
+    /// Since when the looks at something have failed.
+    failures: Mutex<HashMap<Uuid, Instant>>,
     has_ended: bool,
 }
 
@@ -179,14 +180,14 @@ impl<T: Sight> Looking<T> {
                     self.has_ended = true;
                     return;
                 }
+                self.failures().retain(|id, _| watched.senders.contains_key(id));
                 watched.senders.keys().copied().collect()
             };
             self.look(&ids).await;
         }
     }
 
-    /// Through one set of loaders, which ask in as few statements as may be. Each is told as soon as it is known. One
-    /// failed look is no change; the next may succeed.
+    /// Through one set of loaders, which ask in as few statements as may be. Each is told as soon as it is known.
     async fn look(&self, ids: &[Uuid]) {
         let loaders = &Loaders::new(&self.inner.batchers);
         let at = Instant::now();
@@ -200,22 +201,26 @@ impl<T: Sight> Looking<T> {
             .await;
     }
 
-    /// Whether listeners are told of a look that had this fault, or none.
+    fn failures(&self) -> MutexGuard<'_, HashMap<Uuid, Instant>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether listeners are told of a look that had this fault, or none. A fault of what they look at is told at once;
+    /// any other, such as a database that does not answer, when it has lasted for a while.
     fn is_worth_telling(&self, id: Uuid, fault: Option<&Fault>) -> bool {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.failures();
         let Some(fault) = fault else {
             if failures.remove(&id).is_some() {
                 tracing::info!(kind = T::KIND, %id, "what is subscribed to can be read again");
             }
             return true;
         };
-        let count = failures.entry(id).or_default();
-        *count += 1;
-        if *count == 1 {
-            let code = fault.code().word();
-            tracing::warn!(kind = T::KIND, %id, code, "what is subscribed to could not be read");
-        }
-        !fault.is_passing() || *count >= FAILURES
+        let code = fault.code();
+        let since = failures.entry(id).or_insert_with(|| {
+            tracing::warn!(kind = T::KIND, %id, code = code.word(), "what is subscribed to could not be read");
+            Instant::now()
+        });
+        !matches!(code, Code::Unavailable | Code::Internal) || since.elapsed() >= PATIENCE
     }
 
     fn tell(&self, id: Uuid, seen: Seen<T>) {

@@ -9,15 +9,21 @@ use crate::graphql::DOCUMENT_ID;
 /// Whether a text of JSON has at most so many values, counted without making any of them: those of a list of a few
 /// hundred thousand would take many times as long as all of an ordinary request.
 pub(super) fn has_at_most(json: &[u8], most: usize) -> bool {
-    let (mut values, mut in_string, mut is_escaped) = (1_usize, false, false);
+    let (mut values, mut in_string, mut is_escaped, mut is_open) = (1_usize, false, false, false);
     for byte in json {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = in_string,
-            b'"' => in_string = !in_string,
-            b',' | b'[' | b'{' if !in_string => values += 1,
-            _ => {}
+        if in_string {
+            in_string = is_escaped || *byte != b'"';
+            is_escaped = !is_escaped && *byte == b'\\';
+            continue;
         }
+        if byte.is_ascii_whitespace() {
+            continue;
+        }
+        // The first value of a list or an object, and those behind commas.
+        let is_first = is_open && !matches!(byte, b']' | b'}');
+        values += usize::from(is_first) + usize::from(*byte == b',');
+        is_open = matches!(byte, b'[' | b'{');
+        in_string = *byte == b'"';
         if values > most {
             return false;
         }
@@ -58,10 +64,10 @@ impl From<Asked> for Question {
     }
 }
 
-/// The id of a document that stands in the address of a request.
-pub(super) fn linked_id(head: &Parts) -> Option<String> {
+/// What stands under a name in the address of a request.
+pub(super) fn linked(head: &Parts, name: &str) -> Option<String> {
     let pairs = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
-    pairs.into_iter().find(|(name, _)| name == DOCUMENT_ID).map(|(_, id)| id.into_owned())
+    pairs.into_iter().find(|(each, _)| each == name).map(|(_, value)| value.into_owned())
 }
 
 /// Notes which document a request names.
@@ -78,11 +84,17 @@ mod tests {
 
     #[test]
     fn values_are_counted_and_what_is_in_strings_is_not() {
-        let json = br#"{"a": [1, 2, {"b": "[,,{\\\",,"}], "c\\": 3}"#;
-        assert!(serde_json::from_slice::<serde_json::Value>(json).is_ok());
-        // The object and the list, each with the first of its own, and three more behind commas.
-        assert!(has_at_most(json, 7) && !has_at_most(json, 6));
-        assert!(has_at_most(b"1", 1) && !has_at_most(b"[1]", 1));
+        for (json, values) in [
+            ("1", 1),
+            ("[]", 1),
+            ("[1]", 2),
+            ("[ [ ] , {} ]", 3),
+            (r#"{"a": [1, 2, {"b": "[,,{\\\",,"}], "c\\": "]"}"#, 7),
+        ] {
+            assert!(serde_json::from_str::<serde_json::Value>(json).is_ok(), "{json}");
+            assert!(has_at_most(json.as_bytes(), values), "{json}");
+            assert!(!has_at_most(json.as_bytes(), values - 1), "{json}");
+        }
         assert!(!has_at_most("[".repeat(11).as_bytes(), 10), "what is cut short too");
     }
 }

@@ -16,12 +16,12 @@ use thiserror::Error;
 
 use super::{
     Edge, Endpoints, Written, accepts,
-    asked::{Asked, has_at_most, linked_id, name_document},
+    asked::{Asked, has_at_most, linked, name_document},
     client, live, request_id, stamp,
 };
 use crate::{
     auth::{NotAuthentic, Viewer},
-    graphql::{Allowed, Code, Operation, executed, refusal},
+    graphql::{Allowed, Code, DOCUMENT_ID, Operation, executed, refusal},
 };
 
 /// The media type of the GraphQL-over-HTTP specification.
@@ -64,7 +64,7 @@ async fn answer(endpoints: &Arc<Endpoints>, request: Request, allowed: Allowed) 
         return asker.too_often(wait);
     }
     let question = match allowed {
-        Allowed::Reading => read_link(&head).await,
+        Allowed::Reading => read_link(&head, &endpoints.edge).await,
         Allowed::Everything => read(body, &endpoints.edge).await,
     };
     let question = match question {
@@ -150,13 +150,18 @@ impl Unreadable {
 }
 
 /// Reads a request from an address.
-async fn read_link(head: &Parts) -> Result<Question, Unreadable> {
+async fn read_link(head: &Parts, edge: &Edge) -> Result<Question, Unreadable> {
+    for name in ["variables", "extensions"] {
+        if linked(head, name).is_some_and(|json| !has_at_most(json.as_bytes(), edge.max_values)) {
+            return Err(Unreadable::TooMany(edge.max_values));
+        }
+    }
     let mut link = Request::from_parts(head.clone(), Body::empty());
     // One that wants only the head of the answer is the same link.
     *link.method_mut() = Method::GET;
     let decoded = GraphQLRequest::<GraphQLRejection>::from_request(link, &()).await;
     let question = decoded.map_err(|_| Unreadable::NoRequest)?.into_inner();
-    Ok(name_document(question, linked_id(head)))
+    Ok(name_document(question, linked(head, DOCUMENT_ID)))
 }
 
 /// Reads a request from a body of bounded size.

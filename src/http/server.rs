@@ -199,10 +199,10 @@ async fn welcome(stream: TcpStream, peer: Peer, answers: impl Answers, limits: C
     let mut beginning = [0];
     tokio::select! {
         biased;
-        () = ending.shutdown.cancelled() => return,
         begun = timeout_at(first, stream.peek(&mut beginning)) => if !matches!(begun, Ok(Ok(1..))) {
             return;
-        }
+        },
+        () = ending.shutdown.cancelled() => return,
     }
     Box::pin(attend(stream, peer, answers, limits, first, ending)).await;
 }

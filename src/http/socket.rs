@@ -121,8 +121,8 @@ async fn session(endpoints: Arc<Endpoints>, socket: WebSocket, request_id: Strin
     }
 }
 
-/// One that is going on.
-struct Operation {
+/// An operation that is going on.
+struct Running {
     number: u64,
     task: AbortHandle,
     is_subscription: bool,
@@ -132,7 +132,7 @@ struct Session {
     endpoints: Arc<Endpoints>,
     socket: WebSocket,
     viewer: Option<Viewer>,
-    operations: HashMap<String, Operation>,
+    operations: HashMap<String, Running>,
     /// The name of the request that opened the socket.
     request_id: String,
     is_stopping: bool,
@@ -321,7 +321,7 @@ impl Session {
             let _ = told.send(News { id: name, number, answer: None }).await;
         };
         let task = tokio::spawn(work.instrument(Span::current())).abort_handle();
-        self.operations.insert(id, Operation { number, task, is_subscription });
+        self.operations.insert(id, Running { number, task, is_subscription });
         Ok(())
     }
 

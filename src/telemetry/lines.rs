@@ -13,8 +13,6 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::OPERATIONS;
 
-/// Longest wait of a line that may wait.
-const WAIT: Duration = Duration::from_millis(100);
 /// Bytes that wait at most.
 const MOST: usize = 16 * 1024;
 
@@ -57,8 +55,8 @@ impl<W> Lines<W> {
 }
 
 impl<W: Write + Send + 'static> Lines<W> {
-    /// Starts a thread that writes what has waited.
-    pub(super) fn to(out: W) -> Self {
+    /// Starts a thread that writes what has waited for so long.
+    pub(super) fn to(out: W, wait: Duration) -> Self {
         let bytes = Vec::with_capacity(MOST);
         let lines =
             Self(Arc::new(Shared { lines: Mutex::new(Waiting { bytes, out }), begun: Condvar::new() }));
@@ -67,7 +65,7 @@ impl<W: Write + Send + 'static> Lines<W> {
             loop {
                 let waiting = own.0.begun.wait_while(own.waiting(), |waiting| waiting.bytes.is_empty());
                 drop(waiting);
-                thread::sleep(WAIT);
+                thread::sleep(wait);
                 own.write();
             }
         });
@@ -152,7 +150,7 @@ mod tests {
     #[test]
     fn lines_of_operations_wait_for_each_other_and_no_other_does() {
         let written = Written::default();
-        let lines = Lines::to(written.clone());
+        let lines = Lines::to(written.clone(), Duration::from_mins(1));
         put(&lines, true, "a\n");
         put(&lines, true, "b\n");
         put(&lines, false, "c\n");
@@ -165,15 +163,22 @@ mod tests {
         put(&lines, true, "y");
         assert_eq!(written.texts()[2], format!("{long}y"), "not more than so many bytes wait");
 
-        let begun = Instant::now();
         put(&lines, true, "e\n");
-        while written.texts().len() < 4 {
-            assert!(begun.elapsed() < Duration::from_secs(10), "a line that nothing follows is written too");
-            thread::sleep(Duration::from_millis(5));
-        }
-        assert_eq!(written.texts()[3], "e\n");
-        put(&lines, true, "f\n");
         lines.write();
-        assert_eq!(written.texts()[4], "f\n", "at the end nothing is left");
+        assert_eq!(written.texts()[3], "e\n", "at the end nothing is left");
+    }
+
+    #[test]
+    fn a_line_that_nothing_follows_is_written_too() {
+        let written = Written::default();
+        let lines = Lines::to(written.clone(), Duration::from_millis(10));
+        for count in 1..=2 {
+            put(&lines, true, "a\n");
+            let begun = Instant::now();
+            while written.texts().len() < count {
+                assert!(begun.elapsed() < Duration::from_secs(10), "it waits for ever");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
     }
 }

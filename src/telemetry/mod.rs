@@ -5,6 +5,7 @@ mod lines;
 use std::{
     io::{IsTerminal, Stderr},
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use opentelemetry::{Context, global, trace::TracerProvider};
@@ -20,7 +21,9 @@ use tracing_subscriber::{
 
 use lines::Lines;
 
-/// The target of what is told of each operation: a line of it may be written a tenth of a second later.
+/// Longest wait of a line that may wait.
+const WAIT: Duration = Duration::from_millis(100);
+/// The target of what is told of each operation: its lines may wait.
 pub const OPERATIONS: &str = "tenant_gateway::operations";
 
 /// The name of the service, unless `OTEL_SERVICE_NAME` says another.
@@ -62,7 +65,7 @@ pub fn start(
     collector: Option<&str>,
 ) -> Result<Telemetry, ExporterBuildError> {
     let registry = tracing_subscriber::registry();
-    let lines = Lines::to(std::io::stderr());
+    let lines = Lines::to(std::io::stderr(), WAIT);
     let Some(provider) = collector.map(provider).transpose()? else {
         // One filter for all is cheaper than one for each.
         registry.with(filter).with(log(format, &lines)).init();

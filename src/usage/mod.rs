@@ -22,7 +22,7 @@ pub use fold::Folded;
 pub use keeper::{Keeper, Lease};
 pub use ranges::{ZoneMonth, months};
 pub use reading::{Known, Reader, Reading};
-pub use rebuild::{Building, Rebuilt};
+pub use rebuild::{Asked, Building, Rebuilt};
 pub use series::{Bucket, Granularity, MAX_BUCKETS, Series, SeriesRequest};
 pub use verify::{Difference, Grain};
 pub use window::{Span, Zone, all_zones};

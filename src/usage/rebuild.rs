@@ -37,6 +37,15 @@ pub enum Rebuilt {
     Elsewhere,
 }
 
+/// What became of the wish to build tenants anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Tenants that are on the list.
+    pub listed: u64,
+    /// Tenants that somebody holds, and that are not.
+    pub held: u64,
+}
+
 /// A tenant that is being built, and the pace that suits it.
 #[derive(Clone, Copy, Debug)]
 pub struct Building {
@@ -48,26 +57,50 @@ pub struct Building {
 
 impl Keeper {
     /// Puts tenants on the list of rebuilds: this one, or all. From now until they are built their
-    /// figures come from their calls. Returns how many. Waits for the step that runs: it may have counted
-    /// calls before they were what they are now, and would take its tenant off the list.
+    /// figures come from their calls. Waits for the step that runs: it may have counted calls before they
+    /// were what they are now, and would take its tenant off the list. Waits for no tenant that somebody
+    /// holds: all others would wait with it.
     ///
     /// # Errors
     ///
     /// [`Error`]; [`Error::Contention`] while a step of another process takes long.
-    pub async fn ask_rebuild(&self, tenant: Option<Uuid>) -> Result<u64, Error> {
-        let Some(transaction) = self.begin(None).await? else { return Ok(0) };
-        let mut sql = Sql::new(self.database.backend());
-        let condition = match tenant {
-            Some(tenant) => format!("id = {}", sql.bind(tenant.into())),
+    pub async fn ask_rebuild(&self, tenant: Option<Uuid>) -> Result<Asked, Error> {
+        let Some(transaction) = self.begin(None).await? else { return Ok(Asked::default()) };
+        let backend = self.database.backend();
+        let condition = |sql: &mut Sql, column: &str| match tenant {
+            Some(tenant) => format!("{column} = {}", sql.bind(tenant.into())),
             None => "true".to_owned(),
         };
+        let mut sql = Sql::new(backend);
+        let only = condition(&mut sql, "tenant_id");
+        let text = format!("UPDATE usage_rebuilds SET next_at = NULL WHERE {only}");
+        transaction.execute_raw(sql.statement(&text)).await?;
+
+        // Citus locks rows of one tenant only.
+        let is_plain = backend == DbBackend::Postgres && !self.database.is_distributed();
+        let lock = if is_plain { " FOR KEY SHARE SKIP LOCKED" } else { "" };
+        let mut sql = Sql::new(backend);
+        let only = condition(&mut sql, "id");
         let text = format!(
             "INSERT INTO usage_rebuilds (tenant_id) SELECT id FROM tenants \
-             WHERE {condition} AND status <> 'deleting' ON CONFLICT (tenant_id) DO UPDATE SET next_at = NULL"
+             WHERE {only} AND status <> 'deleting'{lock} ON CONFLICT (tenant_id) DO NOTHING"
         );
-        let asked = transaction.execute_raw(sql.statement(&text)).await?.rows_affected();
+        transaction.execute_raw(sql.statement(&text)).await?;
+
+        let mut sql = Sql::new(backend);
+        let only = condition(&mut sql, "t.id");
+        let text = format!(
+            "SELECT count(*) AS wanted, count(b.tenant_id) AS listed FROM tenants t \
+             LEFT JOIN usage_rebuilds b ON b.tenant_id = t.id WHERE {only} AND t.status <> 'deleting'"
+        );
+        let row = transaction.query_one_raw(sql.statement(&text)).await?;
         transaction.commit().await?;
-        Ok(asked)
+        let number = |name: &str| -> Result<u64, Error> {
+            let found = row.as_ref().map(|row| row.try_get_by::<i64, _>(name)).transpose()?;
+            Ok(found.and_then(|number| u64::try_from(number).ok()).unwrap_or_default())
+        };
+        let (wanted, listed) = (number("wanted")?, number("listed")?);
+        Ok(Asked { listed, held: wanted.saturating_sub(listed) })
     }
 
     /// How many tenants are not built yet.

@@ -9,7 +9,7 @@ use std::{
 use crate::support::{TestApp, on_both, places};
 
 /// Variables that the program reads.
-pub(crate) const VARIABLES: [&str; 45] = [
+pub(crate) const VARIABLES: [&str; 46] = [
     "JWT_SECRET",
     "JWT_SECRET_FILE",
     "JWKS",
@@ -33,6 +33,7 @@ pub(crate) const VARIABLES: [&str; 45] = [
     "STATEMENT_TIMEOUT",
     "SHUTDOWN_DELAY",
     "MAX_BODY_BYTES",
+    "MAX_VALUES",
     "REQUEST_TIMEOUT",
     "MAX_CONNECTIONS",
     "MAX_CONNECTIONS_PER_ADDRESS",

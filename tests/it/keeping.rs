@@ -245,7 +245,16 @@ async fn a_tenant_that_is_held_is_not_said_to_be_built() {
         let (free, held) = (app.tenant(TenantRow::default()).await, app.tenant(TenantRow::default()).await);
         let holder = app.database.begin().await.expect("a transaction");
         let lock = format!("SELECT FROM tenants WHERE id = '{held}' FOR UPDATE");
+        holder.execute_unprepared(&lock).await.expect("the row");
+        // Whether it was on the list before or is not put there.
+        let begun = Instant::now();
+        let output = rebuild_output(&app).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "nobody waits for it");
+        let said = format!("{output:?}");
+        assert!(!output.status.success() && said.contains("1 tenant(s) are held by others"), "{said}");
+        holder.rollback().await.expect("an end");
         app.sql("INSERT INTO usage_rebuilds (tenant_id) VALUES ($1)", [held.into()]).await;
+        let holder = app.database.begin().await.expect("a transaction");
         holder.execute_unprepared(&lock).await.expect("the row");
         let output = rebuild_output(&app).await;
         let said = format!("{output:?}");

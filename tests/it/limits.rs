@@ -107,6 +107,13 @@ async fn variables_cannot_hold_up_anybody() {
             let answer = tokio::time::timeout(Duration::from_secs(5), sent).await.expect("an answer soon");
             assert_eq!(answer.expect("an answer").status(), status);
         }
+        for (count, status) in [(9_999, 200), (10_000, 400)] {
+            let list = format!("%7B%22x%22:[{}1]%7D", "1,".repeat(count - 2));
+            let path = format!("/graphql?query=%7Bviewer%7Brole%7D%7D&variables={list}");
+            let token = format!("Bearer {}", app.token(Token::Admin).expect("a token"));
+            let answer = send(&app, Method::GET, &path, &[("authorization", &token)]).await;
+            assert_eq!(answer.status(), status, "in an address");
+        }
     })
     .await;
 }
