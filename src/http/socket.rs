@@ -13,7 +13,7 @@ use axum::{
 };
 use futures_util::StreamExt;
 use tokio::{
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::AbortHandle,
     time::{Instant, interval, timeout},
 };
@@ -49,7 +49,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const READ_BUFFER: usize = 4 * 1024;
 /// Longest message that is taken, in bytes: whoever has no token yet may send one too.
 const MAX_MESSAGE: usize = 128 * 1024;
-/// Answers that wait to be sent; then the operations of the socket wait.
+/// Answers of a socket that are being made or wait to be sent; then its other operations wait.
 const MAX_UNSENT: usize = 16;
 
 /// What one socket may do.
@@ -83,6 +83,8 @@ struct News {
     number: u64,
     /// Nothing: it is complete.
     answer: Option<Answer>,
+    /// Given back when it has been told.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// Opens a socket. The token comes as `Authorization` in `connection_init`: a browser can set no header here.
@@ -140,6 +142,8 @@ struct Session {
     count: u64,
     told: mpsc::Sender<News>,
     news: mpsc::Receiver<News>,
+    /// For answers, which may be large.
+    room: Arc<Semaphore>,
     limits: Sockets,
     opened: Instant,
     heard: Instant,
@@ -163,6 +167,7 @@ impl Session {
             count: 0,
             told,
             news,
+            room: Arc::new(Semaphore::new(MAX_UNSENT)),
             opened: now,
             heard: now,
             busy: now,
@@ -311,14 +316,18 @@ impl Session {
             };
             futures_util::stream::once(answer).boxed()
         };
+        let room = self.room.clone();
         let work = async move {
+            // A subscription's answers are small, and may be long in coming.
+            let mut room = if is_subscription { None } else { room.acquire_owned().await.ok() };
             while let Some(answer) = answers.next().await {
-                if told.send(News { id: name.clone(), number, answer: Some(answer) }).await.is_err() {
+                let news = News { id: name.clone(), number, answer: Some(answer), _room: room.take() };
+                if told.send(news).await.is_err() {
                     return;
                 }
             }
             // The socket is gone, or waits for this.
-            let _ = told.send(News { id: name, number, answer: None }).await;
+            let _ = told.send(News { id: name, number, answer: None, _room: None }).await;
         };
         let task = tokio::spawn(work.instrument(Span::current())).abort_handle();
         self.operations.insert(id, Running { number, task, is_subscription });
@@ -326,7 +335,7 @@ impl Session {
     }
 
     async fn tell(&mut self, news: News) -> Result<(), Option<Close>> {
-        let News { id, number, mut answer } = news;
+        let News { id, number, mut answer, _room } = news;
         if let Some(answer) = &mut answer {
             stamp(answer, &self.request_id);
         }
