@@ -35,7 +35,7 @@ impl Statement {
         let mut database = database.clone();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let listener = heard.clone();
-        database.connection.set_metric_callback(move |info| {
+        database.observe(move |info| {
             listener.lock().expect("the log").push(info.statement.clone());
         });
         let reader = Reader::new(database, Clock::system(), TimeDelta::hours(2));

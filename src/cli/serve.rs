@@ -132,7 +132,7 @@ pub(super) async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> 
 /// Has the statements of `database` counted.
 pub(super) fn observe(database: &mut Database, metrics: &Metrics) {
     let statements = metrics.statements.clone();
-    database.observe(move |time, has_failed| statements.ended(time, has_failed));
+    database.observe(move |info| statements.ended(info.elapsed, info.failed));
 }
 
 /// Cancelled by the first SIGINT or SIGTERM from now on.

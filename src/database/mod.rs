@@ -1,16 +1,23 @@
 //! The connection to either database, its transactions and its schema's state.
 
 mod error;
+mod kept;
 mod lease;
 mod schema;
 mod sql;
 mod taken;
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
-    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    IsolationLevel, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    metric::Info,
     sqlx::{
         self, Connection, Executor, PgConnection,
         sqlite::{SqliteConnectOptions, SqliteSynchronous},
@@ -18,6 +25,7 @@ use sea_orm::{
 };
 
 pub use error::Error;
+use kept::Kept;
 pub use lease::Lease;
 pub use schema::{MigrationState, NotServable};
 pub use sql::{Column, Sql};
@@ -27,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections kept to one database. On SQLite they are readers beside its one writer.
 const CONNECTIONS: u32 = 16;
+
+/// Of these, those that are kept between the statements of requests, and that nobody else can use meanwhile.
+const KEPT: usize = 4;
 
 /// Whether committing copies SQLite's log, once it has so many pages, into the database: a property of the
 /// connection, set anew by each transaction.
@@ -75,8 +86,13 @@ pub struct Database {
     /// Connections to SQLite that look for no rows that refer to those they delete, one for batches and one that copies
     /// the log meanwhile. None elsewhere, and where each connection would see a database of its own.
     unreferred: Option<DatabaseConnection>,
+    kept: Kept,
+    /// Is told of statements that go through kept connections.
+    told: Option<Arc<Told>>,
     is_distributed: bool,
 }
+
+type Told = dyn Fn(&Info<'_>) + Send + Sync;
 
 impl fmt::Debug for Database {
     /// Names the backend only: an address can hold a password.
@@ -114,7 +130,7 @@ impl Database {
         let is_distributed = is_postgres && reach_postgres(url).await?;
         let mut options = ConnectOptions::new(url);
         options.sqlx_logging(false).connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
-        let mut unreferred = None;
+        let (mut unreferred, mut kept) = (None, KEPT);
         if url.starts_with("sqlite:") {
             // Each connection to an in-memory database would see a database of its own.
             let in_memory = url.contains(":memory:") || url.contains("mode=memory");
@@ -129,6 +145,7 @@ impl Database {
                     Some(sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?);
             }
             options.max_connections(if in_memory { 1 } else { CONNECTIONS });
+            kept = if in_memory { 0 } else { KEPT };
             options.map_sqlx_sqlite_opts(sqlite);
         } else if is_postgres {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
@@ -142,7 +159,8 @@ impl Database {
             return Err(Error::Address);
         }
         let connection = sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?;
-        Ok(Self { connection, unreferred, is_distributed })
+        let kept = Kept::of(&connection, kept);
+        Ok(Self { connection, unreferred, kept, told: None, is_distributed })
     }
 
     /// As [`Self::open`], for commands that must not make a SQLite file where there is none.
@@ -163,20 +181,52 @@ impl Database {
         Self::open(url).await
     }
 
-    /// Has every statement's time told, and whether it failed. Clones that were made before are not changed.
-    pub fn observe(&mut self, told: impl Fn(Duration, bool) + Send + Sync + 'static) {
-        self.connection.set_metric_callback(move |info| told(info.elapsed, info.failed));
+    /// Has every statement told, with its time and whether it failed. Clones that were made before are not changed.
+    pub fn observe(&mut self, told: impl Fn(&Info<'_>) + Send + Sync + 'static) {
+        let told = Arc::new(told);
+        self.told = Some(told.clone());
+        self.connection.set_metric_callback(move |info| told(info));
+    }
+
+    /// All rows of a statement that only reads, as the database shows them now: for what requests ask for over and
+    /// over. Goes through a connection that is kept for the next.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; nothing is tried again.
+    pub async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, Error> {
+        let begun = Instant::now();
+        let rows = Box::pin(self.kept.query(&statement)).await;
+        if let Some(told) = &self.told {
+            told(&Info { elapsed: begun.elapsed(), statement: &statement, failed: rows.is_err() });
+        }
+        Ok(rows?)
+    }
+
+    /// As [`query_all`](Self::query_all), for a statement that has one row or none.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, Error> {
+        Ok(self.query_all(statement).await?.into_iter().next())
+    }
+
+    /// Waits until all connections are given back, and closes them, those of clones too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where one cannot be closed.
+    pub async fn close(&self) -> Result<(), Error> {
+        let given_back = async { self.kept.give_back() };
+        let (closed, ()) = tokio::join!(biased; self.connection.close_by_ref(), given_back);
+        Ok(closed?)
     }
 
     /// Connections of the pool, and how many of them nobody uses now.
     #[must_use]
     pub fn pool_use(&self) -> (u32, usize) {
-        if self.backend() == DbBackend::Sqlite {
-            let pool = self.connection.get_sqlite_connection_pool();
-            return (pool.size(), pool.num_idle());
-        }
-        let pool = self.connection.get_postgres_connection_pool();
-        (pool.size(), pool.num_idle())
+        self.kept.pool_use()
     }
 
     /// Which of the two databases this is.

@@ -9,26 +9,36 @@ use crate::graphql::DOCUMENT_ID;
 /// Whether a text of JSON has at most so many values, counted without making any of them: those of a list of a few
 /// hundred thousand would take many times as long as all of an ordinary request.
 pub(super) fn has_at_most(json: &[u8], most: usize) -> bool {
-    let (mut values, mut in_string, mut is_escaped, mut is_open) = (1_usize, false, false, false);
-    for byte in json {
-        if in_string {
-            in_string = is_escaped || *byte != b'"';
-            is_escaped = !is_escaped && *byte == b'\\';
-            continue;
-        }
+    let (mut values, mut is_open, mut at) = (1_usize, false, 0);
+    while let Some(byte) = json.get(at) {
+        at += 1;
         if byte.is_ascii_whitespace() {
             continue;
         }
         // The first value of a list or an object, and those behind commas.
         let is_first = is_open && !matches!(byte, b']' | b'}');
         values += usize::from(is_first) + usize::from(*byte == b',');
-        is_open = matches!(byte, b'[' | b'{');
-        in_string = *byte == b'"';
         if values > most {
             return false;
         }
+        is_open = matches!(byte, b'[' | b'{');
+        if *byte == b'"' {
+            at = end_of_string(json, at);
+        }
     }
     true
+}
+
+/// Where a string of JSON has ended that began before `at`: a document is one string, often nearly all of a body.
+fn end_of_string(json: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr::memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
+        at += found;
+        if json.get(at) == Some(&b'"') {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
 }
 
 /// What is asked for: a document, or the id of one.
@@ -90,6 +100,7 @@ mod tests {
             ("[1]", 2),
             ("[ [ ] , {} ]", 3),
             (r#"{"a": [1, 2, {"b": "[,,{\\\",,"}], "c\\": "]"}"#, 7),
+            (r#"["", "\\\\", "\\\\\"", 1, "\u002c,"]"#, 6),
         ] {
             assert!(serde_json::from_str::<serde_json::Value>(json).is_ok(), "{json}");
             assert!(has_at_most(json.as_bytes(), values), "{json}");

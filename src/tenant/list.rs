@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use entity::{tenants::COLUMNS, timestamp};
-use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Value};
+use sea_orm::{DbBackend, QueryResult, Value};
 use thiserror::Error as ThisError;
 
 use super::{Status, Tenant};
@@ -111,8 +111,7 @@ impl Criteria {
             sorting.order_by(slice.from_end),
             slice.size + 1,
         );
-        let rows =
-            database.connection.query_all_raw(sql.statement(&text)).await.map_err(database::Error::from)?;
+        let rows = database.query_all(sql.statement(&text)).await?;
         let has_more = rows.len() > slice.size;
         let mut edges = rows
             .iter()
@@ -156,8 +155,7 @@ impl Criteria {
         let text = format!(
             "SELECT count(*) AS total, count(CASE WHEN {before} THEN 1 END) AS earlier FROM ({source}) l"
         );
-        let row =
-            database.connection.query_one_raw(sql.statement(&text)).await.map_err(database::Error::from)?;
+        let row = database.query_one(sql.statement(&text)).await?;
         let Some(row) = row else { return Ok(Counts::default()) };
         let number = |name| row.try_get_by::<i64, _>(name).map_err(database::Error::from);
         Ok(Counts { total: number("total")?, before: number("earlier")? })

@@ -6,10 +6,10 @@ mod status;
 pub use list::{Criteria, Error, OrderField};
 pub use status::{Status, set_status};
 
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use entity::tenants::COLUMNS;
 use uuid::Uuid;
 
-use crate::database::{self, Database};
+use crate::database::{self, Database, Sql};
 pub use entity::tenants::Model as Tenant;
 
 /// The tenants of these ids, in one statement and no order. Those that do not exist are missing.
@@ -18,9 +18,8 @@ pub use entity::tenants::Model as Tenant;
 ///
 /// [`database::Error`].
 pub async fn find(database: &Database, ids: &[Uuid]) -> Result<Vec<Tenant>, database::Error> {
-    let column = entity::tenants::Column::Id;
-    Ok(entity::tenants::Entity::find()
-        .filter(column.is_in(ids.iter().copied()))
-        .all(&database.connection)
-        .await?)
+    let mut sql = Sql::new(database.backend());
+    let text = format!("SELECT {COLUMNS} FROM tenants t WHERE t.id {}", sql.bind_ids(ids));
+    let rows = database.query_all(sql.statement(&text)).await?;
+    Ok(rows.iter().map(Tenant::read).collect::<Result<_, _>>()?)
 }

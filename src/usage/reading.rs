@@ -162,10 +162,6 @@ impl Reader {
         Ok(homes.chain(new).filter_map(|zone| Some((zone, *known.get(&zone)?))).collect())
     }
 
-    async fn rows(&self, statement: Statement) -> Result<Vec<QueryResult>, database::Error> {
-        Ok(self.database.connection.query_all_raw(statement).await?)
-    }
-
     /// Reads sums and differences, whatever the zones.
     async fn kept(&self, tenants: &[Uuid], as_of: DateTime<Utc>) -> Result<Found, Error> {
         let mut found = self.kept_within(tenants, &self.windows(as_of, tenants, [])?, as_of).await?;
@@ -187,7 +183,7 @@ impl Reader {
         windows: &HashMap<Zone, Windows>,
         as_of: DateTime<Utc>,
     ) -> Result<Found, Error> {
-        let rows = self.rows(self.summing(tenants, windows, as_of)?).await?;
+        let rows = self.database.query_all(self.summing(tenants, windows, as_of)?).await?;
         let found = find(&rows, windows, as_of).map_err(database::Error::from)?;
         for (tenant, zone) in &found.in_new_zone {
             self.homes.insert(*tenant, *zone);
@@ -208,7 +204,7 @@ impl Reader {
         let windows = self.windows(as_of, &ids, zones)?;
         let wanted: Vec<_> =
             tenants.iter().filter_map(|(id, zone)| Some((*id, *windows.get(zone)?))).collect();
-        let rows = self.rows(self.counting(&wanted, as_of)).await?;
+        let rows = self.database.query_all(self.counting(&wanted, as_of)).await?;
         let mut found = find(&rows, &windows, as_of).map_err(database::Error::from)?;
         let asked: HashMap<Uuid, Zone> = tenants.iter().copied().collect();
         found.readings.retain(|id, reading| {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm::{DbBackend, DbErr, QueryResult, Statement};
 use uuid::Uuid;
 
 use super::{
@@ -45,7 +45,7 @@ impl Reader {
             first += buckets.len();
             open.push(Open { request: *request, first: first - buckets.len(), buckets });
         }
-        let rows = self.query(self.kept_series(&open)?).await?;
+        let rows = self.database.query_all(self.kept_series(&open)?).await?;
         let unbuilt = fill(&rows, &mut open)?;
         let (unbuilt, told): (Vec<_>, Vec<_>) =
             open.into_iter().partition(|open| unbuilt.contains(&open.request.tenant));
@@ -64,7 +64,7 @@ impl Reader {
         for request in unbuilt {
             let as_of = self.clock.now();
             let mut open = Open { request, first: 0, buckets: request.empty_buckets()? };
-            for row in self.query(self.counted_series(&request)?).await? {
+            for row in self.database.query_all(self.counted_series(&request)?).await? {
                 let starts_at = row.try_get_by_index(0).map_err(database::Error::from)?;
                 let figures = figures_from(&row, 1).map_err(database::Error::from)?;
                 open.add(starts_at, &figures)?;
@@ -72,10 +72,6 @@ impl Reader {
             all.insert(request, Series { buckets: open.buckets, as_of });
         }
         Ok(all)
-    }
-
-    async fn query(&self, statement: Statement) -> Result<Vec<QueryResult>, database::Error> {
-        Ok(self.database.connection.query_all_raw(statement).await?)
     }
 
     /// The statement that reads sums and differences: tenant, number, quarter-hour, sums.

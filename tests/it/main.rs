@@ -20,6 +20,7 @@ mod gaps;
 mod grace;
 mod http;
 mod keeping;
+mod kept;
 mod key_sets;
 mod limits;
 mod lists;

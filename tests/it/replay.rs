@@ -58,7 +58,7 @@ impl Platform {
         let later = erase(&app, scheduled, "Scheduled", &["--grace", "300d"]).await;
         assert_eq!(later["status"], "SCHEDULED");
         // Pools of the test itself.
-        app.database.connection.clone().close().await.expect("nobody is connected");
+        app.database.close().await.expect("nobody is connected");
         let backup = place.copy().await;
         let before = TestApp::start(place).await;
         told(&tenant(&before, &["cancel", &scheduled.to_string()]).await);

@@ -63,7 +63,7 @@ async fn a_pause_ends_though_the_clock_was_set_back() {
 #[tokio::test]
 async fn workers_whose_clocks_differ_leave_each_other_their_work() {
     on_both(async |app| {
-        let victim = Victim::new(&app, 6_000).await;
+        let victim = Victim::new(&app, 20_000).await;
         ask(&app, victim.id, json!({ "graceSeconds": 1 })).await;
         let now = noon() + TimeDelta::seconds(2);
         app.clock.set(now);

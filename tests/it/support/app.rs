@@ -81,7 +81,7 @@ impl TestApp {
         let (counter, log) = (statements.clone(), heard.clone());
         let metrics = Metrics::default();
         let told = metrics.statements.clone();
-        database.connection.set_metric_callback(move |info| {
+        database.observe(move |info| {
             told.ended(info.elapsed, info.failed);
             counter.fetch_add(1, Ordering::SeqCst);
             log.lock().expect("the log").push(info.statement.clone());
