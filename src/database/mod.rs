@@ -5,6 +5,7 @@ mod kept;
 mod lease;
 mod schema;
 mod sql;
+mod sqlite;
 mod taken;
 
 use std::{
@@ -18,10 +19,7 @@ use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend,
     IsolationLevel, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     metric::Info,
-    sqlx::{
-        self, Connection, Executor, PgConnection,
-        sqlite::{SqliteConnectOptions, SqliteSynchronous},
-    },
+    sqlx::{self, Connection, Executor, PgConnection, sqlite::SqliteConnectOptions},
 };
 
 pub use error::Error;
@@ -42,22 +40,11 @@ const KEPT: usize = 4;
 /// Whether committing copies SQLite's log, once it has so many pages, into the database: a property of the
 /// connection, set anew by each transaction.
 const CHECKPOINTS: &str = "PRAGMA wal_autocheckpoint = 1000";
-/// Memory for pages of a connection that erases, in negative KiB: a batch changes thousands of pages, and what finds
-/// no room is written to the log more than once.
-const ERASING_CACHE: &str = "-16384";
-/// Where it keeps pages as they were before a statement, which deletes as a whole or not at all: not in a file.
-const ERASING_JOURNAL: &str = "MEMORY";
-/// A connection that erases and has not for so long is closed, and its memory is free.
-const ERASING_IDLE: Duration = Duration::from_secs(10);
 /// What is erased is overwritten, not only unlinked.
 const ERASING: &str = "PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = ON";
 
 /// A connection that was idle for so long is tried before it is used: whoever is busy asks nobody twice.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// Bytes of a SQLite file that are read as memory, without a copy: as many as the library allows. They are
-/// the file's pages in the system's cache, and take memory once for all connections.
-const SQLITE_MAPPED: &str = "2147418112";
 
 /// Settings of every connection to PostgreSQL. The gateway's statements are made for indexes: one plan for
 /// all parameters, through indexes only, without compiling or further processes, so that a large tenant is
@@ -135,18 +122,11 @@ impl Database {
             // Each connection to an in-memory database would see a database of its own.
             let in_memory = url.contains(":memory:") || url.contains("mode=memory");
             if !in_memory {
-                let mut options = options.clone();
-                options.max_connections(2).connect_lazy(true).idle_timeout(ERASING_IDLE);
-                options.map_sqlx_sqlite_opts(|options| {
-                    let options = sqlite(options).foreign_keys(false).pragma("cache_size", ERASING_CACHE);
-                    options.pragma("temp_store", ERASING_JOURNAL)
-                });
-                unreferred =
-                    Some(sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?);
+                unreferred = Some(sqlite::unreferred(url)?);
             }
             options.max_connections(if in_memory { 1 } else { CONNECTIONS });
             kept = if in_memory { 0 } else { KEPT };
-            options.map_sqlx_sqlite_opts(sqlite);
+            options.map_sqlx_sqlite_opts(sqlite::ordinary);
         } else if is_postgres {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
             options.test_before_acquire_if_idle_for(IDLE);
@@ -317,16 +297,6 @@ impl Database {
         };
         begin_on(&self.connection, options).await
     }
-}
-
-/// Settings of every connection to SQLite. Not the journal's mode: it is kept in the file, which may be somebody
-/// else's.
-fn sqlite(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options
-        .foreign_keys(true)
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(PATIENCE)
-        .pragma("mmap_size", SQLITE_MAPPED)
 }
 
 /// Of a transaction that may write.

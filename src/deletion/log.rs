@@ -10,7 +10,7 @@ use super::erasure::Erasure;
 use crate::database;
 
 /// Between two copies. A page that several batches have changed meanwhile is copied once.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(500);
 /// Pages of a log that is long: 128 MiB. While others write it only grows; here they wait for a moment, and it begins
 /// anew.
 const LONG: i64 = 32_768;
