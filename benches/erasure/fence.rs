@@ -50,5 +50,5 @@ pub async fn measure(server: &Server, table: &mut Table) {
             0.9,
         );
     }
-    database.connection.close().await.expect("a pool that closes");
+    database.close().await.expect("a pool that closes");
 }

@@ -16,7 +16,7 @@ pub async fn measure(server: &Server, table: &mut Table) {
     let database = Database::open(&url).await.expect("a database");
     fill::tenant(&database, FEW, FEW_ROWS).await;
     fill::tenant(&database, MANY, many).await;
-    database.connection.close().await.expect("a pool that closes");
+    database.close().await.expect("a pool that closes");
     gateway::command(&["usage", "rebuild", "--database-url", &url]);
     let mut peaks = Vec::new();
     for (number, rows) in [(FEW, FEW_ROWS), (MANY, many)] {

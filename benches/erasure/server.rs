@@ -35,7 +35,7 @@ impl Server {
             let database = Database::open(&url).await.expect("a database");
             fill::platform(&database, rows()).await;
             execute(&database, "VACUUM (ANALYZE)").await;
-            database.connection.close().await.expect("a pool that closes");
+            database.close().await.expect("a pool that closes");
             gateway::command(&["usage", "rebuild", "--database-url", &url]);
             eprintln!("filled PostgreSQL in {:.0} s", begun.elapsed().as_secs_f64());
         }

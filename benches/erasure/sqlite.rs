@@ -61,7 +61,7 @@ async fn fill(file: &Path) {
     let database = Database::open(&url(file)).await.expect("a database");
     fill::platform(&database, rows()).await;
     execute(&database, "PRAGMA wal_checkpoint(TRUNCATE)").await;
-    database.connection.close().await.expect("a pool that closes");
+    database.close().await.expect("a pool that closes");
     eprintln!("filled SQLite in {:.0} s", begun.elapsed().as_secs_f64());
 }
 
@@ -71,7 +71,7 @@ async fn cascade(file: &Path) -> Duration {
     let begun = Instant::now();
     execute(&database, &delete).await;
     let time = begun.elapsed();
-    database.connection.close().await.expect("a pool that closes");
+    database.close().await.expect("a pool that closes");
     time
 }
 

@@ -10,15 +10,25 @@ use std::{
 
 use sea_orm::{
     DatabaseConnection, DbBackend, QueryResult, Statement, Values,
-    sqlx::{self, AssertSqlSafe, Executor, IntoArguments, Pool, Postgres, Sqlite, pool::PoolConnection},
+    sqlx::{
+        self, AssertSqlSafe, Connection, Executor, IntoArguments, Pool, Postgres, Sqlite,
+        pool::PoolConnection,
+    },
 };
 use sea_query_sqlx::SqlxValues;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 use tracing::{Instrument, field::Empty};
 
-use super::IDLE;
+use super::{IDLE, PATIENCE};
 
-/// The pool decides whether a connection has lived long enough: one that was out for so long is given back.
+/// The pool decides whether a connection has lived long enough: one that was out for so long is given back after its
+/// next statement.
 const LONGEST_OUT: Duration = Duration::from_mins(1);
+/// Longest wait for a sign of life.
+const ALIVE: Duration = Duration::from_secs(1);
 
 /// Connections of either database. Cheap to clone; all clones keep together.
 #[derive(Clone)]
@@ -28,7 +38,9 @@ pub(super) enum Kept {
 }
 
 impl Kept {
-    /// Takes connections out of the pool of `connection`, and keeps `most` of them while nobody uses them.
+    /// Takes connections out of the pool of `connection`, `most` of them: whoever needs more waits for one of these, in
+    /// turn, and leaves the others of the pool to whoever else takes from it. All are kept, unless that is all that
+    /// there are.
     pub(super) fn of(connection: &DatabaseConnection, most: usize) -> Self {
         if connection.get_database_backend() == DbBackend::Sqlite {
             let pool = connection.get_sqlite_connection_pool().clone();
@@ -49,6 +61,7 @@ impl Kept {
             "statement",
             otel.kind = "client",
             db.system = system,
+            db.statement = statement.sql,
             otel.status_code = Empty
         );
         let rows = async {
@@ -70,7 +83,7 @@ impl Kept {
         }
     }
 
-    /// Gives all back to the pool that nobody uses now. None is kept after it where the pool is closed.
+    /// Gives all back to the pool that nobody uses now. None is kept after it where the pool has been closed.
     pub(super) fn give_back(&self) {
         match self {
             Self::Postgres(connections) => connections.idle().clear(),
@@ -82,8 +95,7 @@ impl Kept {
 /// Takes connections out of a pool and keeps some of them.
 pub(super) struct Connections<D: sqlx::Database> {
     pool: Pool<D>,
-    /// Connections that are kept while nobody uses them, at most.
-    most: usize,
+    places: Semaphore,
     /// The one that was used last is the last.
     idle: Mutex<Vec<Held<D>>>,
 }
@@ -96,7 +108,7 @@ struct Held<D: sqlx::Database> {
 
 impl<D: sqlx::Database> Connections<D> {
     fn new(pool: Pool<D>, most: usize) -> Self {
-        Self { pool, most, idle: Mutex::default() }
+        Self { pool, places: Semaphore::new(most), idle: Mutex::default() }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Held<D>>> {
@@ -107,27 +119,39 @@ impl<D: sqlx::Database> Connections<D> {
         (self.pool.size(), self.pool.num_idle() + self.idle().len())
     }
 
+    /// A place among those that may have a connection.
+    async fn place(&self) -> Result<SemaphorePermit<'_>, sqlx::Error> {
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(place);
+        }
+        let place = timeout(PATIENCE, self.places.acquire()).await.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        place.map_err(|_| sqlx::Error::PoolClosed)
+    }
+
     /// One that is known to be alive, or one of the pool, which finds out.
     async fn take(&self) -> Result<Held<D>, sqlx::Error> {
         let now = Instant::now();
-        {
-            let mut idle = self.idle();
-            match idle.pop() {
-                Some(last) if now.duration_since(last.used) < IDLE => return Ok(last),
-                Some(_) => idle.clear(),
-                None => {}
+        // In a statement of its own: the lock is not held while the connection answers.
+        let last = self.idle().pop();
+        if let Some(mut last) = last {
+            let was_used = now.duration_since(last.used) < IDLE;
+            if was_used || matches!(timeout(ALIVE, last.connection.ping()).await, Ok(Ok(()))) {
+                return Ok(last);
             }
+            // The others have been idle for longer.
+            self.idle().clear();
         }
         let connection = self.pool.acquire().await?;
         Ok(Held { connection, out_since: now, used: now })
     }
 
-    /// Only after a statement that went well: after another the pool has to look at the connection.
+    /// Only after a statement that went well: after one that failed the pool has to look at the connection.
     fn keep(&self, mut held: Held<D>) {
         held.used = Instant::now();
         let mut idle = self.idle();
-        let is_good = held.used.duration_since(held.out_since) < LONGEST_OUT && !self.pool.is_closed();
-        if is_good && idle.len() < self.most {
+        let is_young = held.used.duration_since(held.out_since) < LONGEST_OUT;
+        let is_alone = self.pool.options().get_max_connections() == 1;
+        if is_young && !is_alone && !self.pool.is_closed() {
             idle.push(held);
         }
     }
@@ -140,6 +164,7 @@ where
     for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
 {
     async fn query(&self, statement: &Statement) -> Result<Vec<QueryResult>, sqlx::Error> {
+        let _place = self.place().await?;
         let mut held = self.take().await?;
         let values = statement.values.clone().unwrap_or(Values(Vec::new()));
         let query = sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values));

@@ -34,8 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections kept to one database. On SQLite they are readers beside its one writer.
 const CONNECTIONS: u32 = 16;
 
-/// Of these, those that are kept between the statements of requests, and that nobody else can use meanwhile.
-const KEPT: usize = 4;
+/// Of these, those that requests read through, at most: kept from one statement to the next, and nobody else's.
+const KEPT: usize = 8;
 
 /// Whether committing copies SQLite's log, once it has so many pages, into the database: a property of the
 /// connection, set anew by each transaction.
@@ -117,7 +117,7 @@ impl Database {
         let is_distributed = is_postgres && reach_postgres(url).await?;
         let mut options = ConnectOptions::new(url);
         options.sqlx_logging(false).connect_timeout(PATIENCE).acquire_timeout(PATIENCE);
-        let (mut unreferred, mut kept) = (None, KEPT);
+        let mut unreferred = None;
         if url.starts_with("sqlite:") {
             // Each connection to an in-memory database would see a database of its own.
             let in_memory = url.contains(":memory:") || url.contains("mode=memory");
@@ -125,7 +125,6 @@ impl Database {
                 unreferred = Some(sqlite::unreferred(url)?);
             }
             options.max_connections(if in_memory { 1 } else { CONNECTIONS });
-            kept = if in_memory { 0 } else { KEPT };
             options.map_sqlx_sqlite_opts(sqlite::ordinary);
         } else if is_postgres {
             options.max_connections(CONNECTIONS).set_application_name("tenant-gateway");
@@ -139,7 +138,7 @@ impl Database {
             return Err(Error::Address);
         }
         let connection = sea_orm::Database::connect(options).await.map_err(Error::while_connecting)?;
-        let kept = Kept::of(&connection, kept);
+        let kept = Kept::of(&connection, KEPT);
         Ok(Self { connection, unreferred, kept, told: None, is_distributed })
     }
 
@@ -200,6 +199,9 @@ impl Database {
     pub async fn close(&self) -> Result<(), Error> {
         let given_back = async { self.kept.give_back() };
         let (closed, ()) = tokio::join!(biased; self.connection.close_by_ref(), given_back);
+        if let Some(unreferred) = &self.unreferred {
+            unreferred.close_by_ref().await?;
+        }
         Ok(closed?)
     }
 

@@ -43,7 +43,7 @@ impl StatementMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register_with_unit(
             "statement",
-            "How long statements took, with the wait for a connection",
+            "How long statements took; those that requests read with, with the wait for a connection",
             Unit::Seconds,
             self.times.clone(),
         );
