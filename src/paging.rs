@@ -32,7 +32,7 @@ pub enum PageError {
 }
 
 /// A place in a sorted list: the row's sort key and, among equals, its id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cursor {
     /// Which list and order the place belongs to.
     #[serde(rename = "o")]
@@ -63,7 +63,7 @@ impl Cursor {
 }
 
 /// Which rows of a list are asked for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// Only rows after this one.
     pub after: Option<Cursor>,

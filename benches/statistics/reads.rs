@@ -192,7 +192,8 @@ pub async fn sqlite(bench: &Bench, table: &mut Table) {
     table.at_least("SQLite ÷ PostgreSQL, 32 connections", &detail, median(&mut ratios), 1.0);
 }
 
-/// A tenant with 100,000 differences that nobody has folded, and how soon they are folded.
+/// A tenant with 100,000 differences that nobody has folded, all of this month whatever the day, and how soon they are
+/// folded.
 pub async fn deltas(bench: &Bench, table: &mut Table) {
     let tenant = format!("('{PREFIX}' || {FIRST})::uuid");
     execute(&bench.database, "DELETE FROM usage_deltas").await;
@@ -201,7 +202,7 @@ pub async fn deltas(bench: &Bench, table: &mut Table) {
          INSERT INTO calls (tenant_id, id, agent_id, direction, status, started_at, ended_at, duration_seconds, \
            sentiment_score, cost_cents) \
          VALUES ({tenant}, gen_random_uuid(), {tenant}, 'inbound', 'completed', \
-           now() - n % 2000 * interval '15 minutes', now(), 60, 0.5, 7); END LOOP; END $$"
+           date_trunc('month', now()) + n % 2000 * interval '15 minutes', now(), 60, 0.5, 7); END LOOP; END $$"
     );
     execute(&bench.database, &insert).await;
     let waiting = number(&bench.database, "SELECT count(*) FROM usage_deltas").await;

@@ -47,7 +47,7 @@ pub enum Action {
 }
 
 /// Which tenants a viewer's lists may show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Visible {
     /// Every tenant.
     All,

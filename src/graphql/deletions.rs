@@ -72,12 +72,8 @@ impl TenantDeletionConnection {
 
     /// Where the page stands in the list.
     async fn page_info(&self, context: &Context<'_>) -> async_graphql::Result<PageInfo> {
-        let cursors = self.page.edges.iter().map(|(cursor, _)| cursor);
-        let known = PageInfo::without_counting(&self.slice, self.page.has_more, cursors.clone());
-        Ok(match known {
-            Some(page_info) => page_info,
-            None => PageInfo::counted(self.counts(context).await?, cursors),
-        })
+        let known = PageInfo::of(&self.slice, &self.page);
+        Ok(if known.needs_counts(context) { known.counted(self.counts(context).await?) } else { known })
     }
 
     /// How many deletions match the filter, on all pages together.

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use chrono::{DateTime, Utc};
 use dataloader::{BatchFn, non_cached::Loader};
 use sea_orm::DbBackend;
 use tracing::Instrument;
@@ -14,12 +15,15 @@ use uuid::Uuid;
 use super::{
     batch::{Answers, Batcher, Crowding, Source},
     error::Fault,
+    request::Parts,
 };
 use crate::{
+    clock::Clock,
     database::Database,
     deletion::{self, Deletion, TableProgress},
     metrics::Metrics,
-    tenant::{self, Tenant},
+    paging::{Page, Slice},
+    tenant::{self, Criteria, Tenant},
     usage::{Reader, Reading, Series, SeriesRequest},
 };
 
@@ -36,6 +40,7 @@ pub(super) struct Batchers(Arc<All>);
 
 struct All {
     tenants: Batcher<Tenants>,
+    tenant_pages: Batcher<TenantPages>,
     readings: Batcher<Readings>,
     counted_readings: Batcher<CountedReadings>,
     series: Batcher<AllSeries>,
@@ -46,16 +51,18 @@ struct All {
 }
 
 impl Batchers {
-    pub(super) fn new(database: &Database, reader: &Reader, metrics: &Metrics) -> Self {
+    pub(super) fn new(parts: &Parts) -> Self {
         fn batcher<S: Source>(source: S, crowding: Crowding, metrics: &Metrics) -> Batcher<S> {
             Batcher::new(source, crowding, metrics.batches(S::NAME))
         }
+        let Parts { database, reader, metrics, clock, .. } = parts;
         let crowding = match database.backend() {
             DbBackend::Sqlite => Crowding::EMBEDDED,
             _ => Crowding::SERVED,
         };
         Self(Arc::new(All {
             tenants: batcher(Tenants(database.clone()), crowding, metrics),
+            tenant_pages: batcher(TenantPages(database.clone(), clock.clone()), Crowding::APART, metrics),
             readings: batcher(Readings(reader.clone()), crowding, metrics),
             counted_readings: batcher(CountedReadings(reader.clone()), crowding, metrics),
             series: batcher(AllSeries(reader.clone()), crowding, metrics),
@@ -101,6 +108,7 @@ impl<S: Source> Own<S> {
 pub(super) struct Loaders {
     shared: Batchers,
     tenants: Own<Tenants>,
+    tenant_pages: Own<TenantPages>,
     readings: Own<Readings>,
     counted_readings: Own<CountedReadings>,
     series: Own<AllSeries>,
@@ -115,6 +123,7 @@ impl Loaders {
         Self {
             shared: batchers.clone(),
             tenants: Own::default(),
+            tenant_pages: Own::default(),
             readings: Own::default(),
             counted_readings: Own::default(),
             series: Own::default(),
@@ -127,6 +136,17 @@ impl Loaders {
 
     pub(super) async fn tenant(&self, id: Uuid) -> Loaded<Tenant> {
         self.tenants.load(&self.shared.0.tenants, id).await
+    }
+
+    /// A page of the list: who asks for the same at the same time shares it. What the viewer may see is a part of what
+    /// is asked for.
+    pub(super) async fn tenant_page(
+        &self,
+        criteria: Criteria,
+        slice: Slice,
+    ) -> Result<Arc<TenantPage>, Fault> {
+        let page = self.tenant_pages.load(&self.shared.0.tenant_pages, (criteria, slice)).await?;
+        page.ok_or_else(Fault::lost)
     }
 
     pub(super) async fn reading(&self, tenant: Uuid) -> Loaded<Arc<Reading>> {
@@ -168,6 +188,32 @@ impl Source for Tenants {
 
     async fn load(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, Tenant>, Fault> {
         Ok(tenant::find(&self.0, ids).await?.into_iter().map(|row| (row.id, row)).collect())
+    }
+}
+
+struct TenantPages(Database, Clock);
+
+/// A page of the list of tenants, as it was at that moment.
+#[derive(Debug)]
+pub(super) struct TenantPage {
+    pub(super) page: Page<Tenant>,
+    pub(super) as_of: DateTime<Utc>,
+}
+
+impl Source for TenantPages {
+    type Key = (Criteria, Slice);
+    type Value = Arc<TenantPage>;
+    const NAME: &'static str = "tenant_pages";
+    const MAX_KEYS: usize = 1;
+
+    async fn load(&self, keys: &[Self::Key]) -> Result<HashMap<Self::Key, Self::Value>, Fault> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for (criteria, slice) in keys {
+            let as_of = self.1.now();
+            let page = criteria.page(&self.0, slice, as_of).await?;
+            found.insert((criteria.clone(), slice.clone()), Arc::new(TenantPage { page, as_of }));
+        }
+        Ok(found)
     }
 }
 

@@ -93,7 +93,7 @@ impl Api {
     /// Resolvers may use `parts`.
     #[must_use]
     pub fn new(parts: &Parts, exposure: Exposure) -> Self {
-        let batchers = Batchers::new(&parts.database, &parts.reader, &parts.metrics);
+        let batchers = Batchers::new(parts);
         let (tenants, deletions) = (Watcher::<Stats>::new(&batchers), Watcher::<Deletion>::new(&batchers));
         let shown = |builder: Builder| {
             let builder = builder.data(parts.clone()).data(tenants.clone()).data(deletions.clone());

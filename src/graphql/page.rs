@@ -1,52 +1,74 @@
 //! What every connection says of its page.
 
-use async_graphql::SimpleObject;
+use async_graphql::{Context, Object};
 
-use crate::paging::{Counts, Cursor, Slice};
+use crate::paging::{Counts, Page, Slice};
 
 /// Where a page stands in its list.
-#[derive(Clone, Debug, SimpleObject)]
+#[derive(Clone, Debug)]
 pub struct PageInfo {
-    /// Whether rows follow the page's last one.
-    has_next_page: bool,
-    /// Whether rows come before the page's first one.
-    has_previous_page: bool,
-    /// Cursor of the page's first row: pass it as `before` to page backwards. Null on an empty page.
+    /// Whether rows follow and precede it, as far as the page itself tells.
+    next: Option<bool>,
+    previous: Option<bool>,
+    rows: i64,
     start_cursor: Option<String>,
-    /// Cursor of the page's last row: pass it as `after` to page forwards. Null on an empty page.
     end_cursor: Option<String>,
 }
 
 impl PageInfo {
-    /// For a page at either end of its list, where the slice alone tells both sides.
-    pub(super) fn without_counting<'a>(
-        slice: &Slice,
-        has_more: bool,
-        cursors: impl DoubleEndedIterator<Item = &'a Cursor>,
-    ) -> Option<Self> {
-        match (slice.from_end, &slice.after, &slice.before) {
-            (false, None, None) => Some(Self::new(false, has_more, cursors)),
-            (true, None, None) => Some(Self::new(has_more, false, cursors)),
-            _ => None,
+    /// As far as the page tells: on the side where it was cut off, and at the end of the list where it begins.
+    pub(super) fn of<T>(slice: &Slice, page: &Page<T>) -> Self {
+        let at_end = |cursor: bool| (!cursor).then_some(false);
+        let (next, previous) = if slice.from_end {
+            let is_cut = slice.after.is_none() || page.has_more;
+            (at_end(slice.before.is_some()), is_cut.then_some(page.has_more))
+        } else {
+            let is_cut = slice.before.is_none() || page.has_more;
+            (is_cut.then_some(page.has_more), at_end(slice.after.is_some()))
+        };
+        Self {
+            next,
+            previous,
+            rows: i64::try_from(page.edges.len()).unwrap_or(i64::MAX),
+            start_cursor: page.edges.first().map(|(cursor, _)| cursor.encode()),
+            end_cursor: page.edges.last().map(|(cursor, _)| cursor.encode()),
         }
     }
 
-    /// For a page whose place has been counted.
-    pub(super) fn counted<'a>(
-        counts: Counts,
-        cursors: impl DoubleEndedIterator<Item = &'a Cursor> + Clone,
-    ) -> Self {
-        let rows = i64::try_from(cursors.clone().count()).unwrap_or(i64::MAX);
-        Self::new(counts.before > 0, counts.total > counts.before.saturating_add(rows), cursors)
+    /// Whether something is asked for that only counting tells.
+    pub(super) fn needs_counts(&self, context: &Context<'_>) -> bool {
+        let wanted = context.look_ahead();
+        self.next.is_none() && wanted.field("hasNextPage").exists()
+            || self.previous.is_none() && wanted.field("hasPreviousPage").exists()
     }
 
-    fn new<'a>(
-        has_previous_page: bool,
-        has_next_page: bool,
-        mut cursors: impl DoubleEndedIterator<Item = &'a Cursor>,
-    ) -> Self {
-        let start_cursor = cursors.next().map(Cursor::encode);
-        let end_cursor = cursors.next_back().map(Cursor::encode).or_else(|| start_cursor.clone());
-        Self { has_next_page, has_previous_page, start_cursor, end_cursor }
+    /// With what counting has told.
+    pub(super) fn counted(self, counts: Counts) -> Self {
+        let next = counts.total > counts.before.saturating_add(self.rows);
+        Self { next: Some(next), previous: Some(counts.before > 0), ..self }
+    }
+}
+
+/// Where a page stands in its list.
+#[Object]
+impl PageInfo {
+    /// Whether rows follow the page's last one.
+    async fn has_next_page(&self) -> bool {
+        self.next.unwrap_or_default()
+    }
+
+    /// Whether rows come before the page's first one.
+    async fn has_previous_page(&self) -> bool {
+        self.previous.unwrap_or_default()
+    }
+
+    /// Cursor of the page's first row: pass it as `before` to page backwards. Null on an empty page.
+    async fn start_cursor(&self) -> Option<&str> {
+        self.start_cursor.as_deref()
+    }
+
+    /// Cursor of the page's last row: pass it as `after` to page forwards. Null on an empty page.
+    async fn end_cursor(&self) -> Option<&str> {
+        self.end_cursor.as_deref()
     }
 }

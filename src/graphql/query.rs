@@ -79,10 +79,8 @@ impl Query {
         let slice = PageArguments { first, after, last, before }
             .slice(&criteria.order_name())
             .map_err(Fault::from)?;
-        let parts = parts(context);
-        let now = parts.clock.now();
-        let page = criteria.page(&parts.database, &slice, now).await.map_err(Fault::from)?;
-        Ok(TenantConnection { criteria, slice, now, page, counts: OnceCell::new() })
+        let found = loaders(context).tenant_page(criteria.clone(), slice.clone()).await?;
+        Ok(TenantConnection { criteria, slice, found, counts: OnceCell::new() })
     }
 
     /// The record of one deletion, by its own id or, the newest, by the tenant's. Give exactly one.

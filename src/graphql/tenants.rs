@@ -1,11 +1,13 @@
 //! `TenantConnection`: tenants page by page.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, InputObject, Object, SimpleObject};
-use chrono::{DateTime, Utc};
 use tokio::sync::OnceCell;
 
 use super::{
     error::Fault,
+    loaders::TenantPage,
     page::PageInfo,
     quota::QuotaState,
     request::parts,
@@ -13,7 +15,7 @@ use super::{
     tenant::{TenantNode, TenantStatus},
 };
 use crate::{
-    paging::{Counts, Cursor, Page, Slice},
+    paging::{Counts, Cursor, Slice},
     tenant::{Criteria, OrderField, Tenant},
 };
 
@@ -67,8 +69,7 @@ pub struct TenantFilter {
 pub struct TenantConnection {
     pub(super) criteria: Criteria,
     pub(super) slice: Slice,
-    pub(super) now: DateTime<Utc>,
-    pub(super) page: Page<Tenant>,
+    pub(super) found: Arc<TenantPage>,
     pub(super) counts: OnceCell<Result<Counts, Fault>>,
 }
 
@@ -85,9 +86,9 @@ impl TenantConnection {
     /// Counted at most once, and only when asked for.
     async fn counts(&self, context: &Context<'_>) -> Result<Counts, Fault> {
         let count = || async {
-            let first = self.page.edges.first().map(|(cursor, _)| cursor);
+            let first = self.found.page.edges.first().map(|(cursor, _)| cursor);
             let after = self.slice.after.as_ref();
-            Ok(self.criteria.counts(&parts(context).database, first, after, self.now).await?)
+            Ok(self.criteria.counts(&parts(context).database, first, after, self.found.as_of).await?)
         };
         self.counts.get_or_init(count).await.clone()
     }
@@ -102,22 +103,18 @@ impl TenantConnection {
             node: tenant.clone().into(),
             cursor: cursor.encode(),
         };
-        self.page.edges.iter().map(edge).collect()
+        self.found.page.edges.iter().map(edge).collect()
     }
 
     /// The tenants of the page.
     async fn nodes(&self) -> Vec<TenantNode> {
-        self.page.edges.iter().map(|(_, tenant)| tenant.clone().into()).collect()
+        self.found.page.edges.iter().map(|(_, tenant)| tenant.clone().into()).collect()
     }
 
     /// Where the page stands in the list.
     async fn page_info(&self, context: &Context<'_>) -> async_graphql::Result<PageInfo> {
-        let cursors = self.page.edges.iter().map(|(cursor, _)| cursor);
-        let known = PageInfo::without_counting(&self.slice, self.page.has_more, cursors.clone());
-        Ok(match known {
-            Some(page_info) => page_info,
-            None => PageInfo::counted(self.counts(context).await?, cursors),
-        })
+        let known = PageInfo::of(&self.slice, &self.found.page);
+        Ok(if known.needs_counts(context) { known.counted(self.counts(context).await?) } else { known })
     }
 
     /// How many tenants match the filter, on all pages together.

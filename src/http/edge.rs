@@ -69,10 +69,11 @@ pub struct Edge {
 }
 
 impl Default for Edge {
-    /// A document is a few thousand bytes, and an answer takes milliseconds.
+    /// A document is a few thousand bytes, and an answer takes milliseconds. Larger bodies take time of others before it
+    /// is known that they are to be refused.
     fn default() -> Self {
         Self {
-            max_body: 1 << 20,
+            max_body: 1 << 18,
             max_values: 10_000,
             request_timeout: Duration::from_secs(30),
             origins: Vec::new(),

@@ -30,7 +30,7 @@ pub enum Error {
 }
 
 /// What tenants are sorted by. Those without a value come last, either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrderField {
     /// The name, by code point.
     Name,
@@ -45,7 +45,7 @@ pub enum OrderField {
 }
 
 /// Which tenants, in which order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Criteria {
     /// Those the viewer may see.
     pub visible: Visible,

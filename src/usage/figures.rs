@@ -98,7 +98,7 @@ pub struct Quota {
 }
 
 /// How near a limit is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QuotaState {
     /// There is no limit.
     Unlimited,

@@ -82,6 +82,23 @@ async fn requests_in_flight_share_statements() {
     .await;
 }
 
+/// Who asks for the same page of the list at the same time shares it; whoever asks for another waits for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_in_flight_are_shared() {
+    on_both(async |app| {
+        tenants(&app, 12).await;
+        let page = async |size: usize| {
+            let list = "query ($size: Int) { tenants(first: $size, orderBy: {field: CREATED_AT, direction: ASC}) { nodes { name } } }";
+            let answer = app.post(Token::Admin, list, json!({ "size": size })).await.body;
+            let nodes: Vec<_> = (0..size).map(|place| json!({ "name": format!("Tenant {place}") })).collect();
+            assert_eq!(answer, json!({ "data": { "tenants": { "nodes": nodes } } }));
+        };
+        let (statements, _) = app.counting(join_all((0..300).map(|n| page(if n % 10 == 0 { 7 } else { 12 })))).await;
+        assert!(statements < 150, "{statements} statements for 300 pages");
+    })
+    .await;
+}
+
 /// A tenant whose figures cannot be given does not take them from those that share its statement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_that_cannot_be_read_spoils_no_other() {

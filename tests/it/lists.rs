@@ -143,6 +143,43 @@ async fn filters_narrow_the_list() {
     .await;
 }
 
+/// All rows of a list are counted only for what a page itself does not tell, and only where that is asked for.
+#[tokio::test]
+async fn a_list_is_counted_only_for_what_a_page_does_not_tell() {
+    on_both(async |app| {
+        for name in ["A", "B", "C", "D", "E"] {
+            app.tenant(TenantRow { name: name.to_owned(), ..TenantRow::default() }).await;
+        }
+        let second = app.admin("{ tenants(first: 2) { pageInfo { endCursor } } }", json!({})).await;
+        let second = second["tenants"]["pageInfo"]["endCursor"].as_str().expect("a cursor").to_owned();
+        let (after, before) = (format!("after: \"{second}\""), format!("before: \"{second}\""));
+        for (arguments, fields, expected, wanted) in [
+            (format!("first: 2, {after}"), "hasNextPage endCursor", json!({ "hasNextPage": true }), 1),
+            (format!("first: 3, {after}"), "hasNextPage", json!({ "hasNextPage": false }), 1),
+            (format!("first: 2, {after}"), "...P", json!({ "before": true }), 2),
+            ("first: 5".to_owned(), "hasNextPage ...P", json!({ "hasNextPage": false, "before": false }), 1),
+            ("last: 2".to_owned(), "hasNextPage ...P", json!({ "hasNextPage": false, "before": true }), 1),
+            (format!("last: 1, {before}"), "...P", json!({ "before": false }), 1),
+            (format!("last: 1, {before}"), "hasNextPage", json!({ "hasNextPage": true }), 2),
+            (format!("first: 1, {before}"), "hasNextPage ...P", json!({ "hasNextPage": true, "before": false }), 2),
+            (format!("last: 3, {after}"), "hasNextPage ...P", json!({ "hasNextPage": false, "before": true }), 2),
+            (format!("last: 2, {after}"), "hasNextPage ...P", json!({ "hasNextPage": false, "before": true }), 1),
+        ] {
+            let document = format!(
+                "{{ tenants({arguments}) {{ pageInfo {{ {fields} ...P }} }} }} fragment P on PageInfo {{ before: hasPreviousPage }}"
+            );
+            let document = if fields.contains("...P") { document } else {
+                format!("{{ tenants({arguments}) {{ pageInfo {{ {fields} }} }} }}")
+            };
+            let (statements, data) = app.counting(app.admin(&document, json!({}))).await;
+            let mut info = data["tenants"]["pageInfo"].clone();
+            info.as_object_mut().expect("an object").remove("endCursor");
+            assert_eq!((info, statements), (expected, wanted), "{arguments} {fields}");
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_page_with_stats_takes_three_statements_whatever_is_on_it() {
     on_both(async |app| {

@@ -40,6 +40,8 @@ impl Crowding {
     pub(super) const SERVED: Self = Self { flights: 3, crowd: 48 };
     /// For a database in this process, where a statement costs little beside its keys.
     pub(super) const EMBEDDED: Self = Self { flights: 2, crowd: 8 };
+    /// For what takes a statement for each key: nobody waits but who asks for the same.
+    pub(super) const APART: Self = Self { flights: 8, crowd: 1 };
 }
 
 /// Keys that may wait for one source; beyond it callers are turned away at once.
@@ -50,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Answers many keys at once.
 pub(super) trait Source: Send + Sync + 'static {
     /// What is asked for.
-    type Key: Copy + Debug + Eq + Hash + Send + Sync + 'static;
+    type Key: Clone + Debug + Eq + Hash + Send + Sync + 'static;
     /// What is known of it. Cheap to clone.
     type Value: Clone + Send + Sync + 'static;
 
@@ -101,19 +103,17 @@ impl<S: Source> Queue<S> {
         self.keys > 0 && (self.flights == 0 || self.keys >= limits.crowd)
     }
 
-    /// The keys of these, which are sent now, each once.
-    fn send(&mut self, asks: &[Ask<S>]) -> Vec<S::Key> {
-        let distinct: HashSet<S::Key> = asks.iter().flat_map(|ask| ask.keys.iter().copied()).collect();
-        for key in &distinct {
-            *self.sent.entry(*key).or_default() += 1;
+    /// These keys are sent now.
+    fn send(&mut self, keys: &HashSet<S::Key>) {
+        for key in keys {
+            *self.sent.entry(key.clone()).or_default() += 1;
         }
-        distinct.into_iter().collect()
     }
 
     /// These keys have been read.
     fn done(&mut self, keys: &[S::Key]) {
         for key in keys {
-            if let Entry::Occupied(mut statements) = self.sent.entry(*key) {
+            if let Entry::Occupied(mut statements) = self.sent.entry(key.clone()) {
                 *statements.get_mut() -= 1;
                 if *statements.get() == 0 {
                     statements.remove();
@@ -185,9 +185,10 @@ impl<S: Source> Inner<S> {
     /// Takes what fits into one statement, with its keys. What nobody waits for any more is dropped.
     fn take(&self) -> (Vec<Ask<S>>, Vec<S::Key>) {
         let mut queue = self.queue();
-        let (mut taken, mut keys) = (Vec::new(), 0);
+        let (mut taken, mut keys) = (Vec::new(), HashSet::new());
         while let Some(ask) = queue.waiting.front() {
-            let fits = keys + ask.keys.len() <= S::MAX_KEYS || taken.is_empty();
+            let more = ask.keys.iter().filter(|key| !keys.contains(*key)).count();
+            let fits = keys.len() + more <= S::MAX_KEYS || taken.is_empty();
             if !fits {
                 break;
             }
@@ -195,13 +196,13 @@ impl<S: Source> Inner<S> {
                 queue.keys -= ask.keys.len();
                 queue.fresh -= ask.fresh;
                 if !ask.reply.is_closed() {
-                    keys += ask.keys.len();
+                    keys.extend(ask.keys.iter().cloned());
                     taken.push(ask);
                 }
             }
         }
-        let keys = queue.send(&taken);
-        (taken, keys)
+        queue.send(&keys);
+        (taken, keys.into_iter().collect())
     }
 
     fn note(&self, asks: &[Ask<S>], keys: &[S::Key]) {
@@ -224,9 +225,10 @@ impl<S: Source> Inner<S> {
             Err(_) => {
                 let mut all = HashMap::with_capacity(keys.len());
                 for key in keys {
-                    all.extend(match self.within_patience(&[*key]).await {
-                        Ok(found) => answers::<S>(&[*key], found),
-                        Err(fault) => failed(&[*key], &fault),
+                    let key = std::slice::from_ref(key);
+                    all.extend(match self.within_patience(key).await {
+                        Ok(found) => answers::<S>(key, found),
+                        Err(fault) => failed(key, &fault),
                     });
                 }
                 all
@@ -249,18 +251,18 @@ fn span<S: Source>(asks: &[Ask<S>], keys: usize) -> Span {
 
 fn reply<S: Source>(asks: Vec<Ask<S>>, answers: &Answers<S>) {
     for ask in asks {
-        let own = ask.keys.iter().filter_map(|key| Some((*key, answers.get(key)?.clone()))).collect();
+        let own = ask.keys.iter().filter_map(|key| Some((key.clone(), answers.get(key)?.clone()))).collect();
         // Whoever has stopped waiting needs no answer.
         let _ = ask.reply.send(own);
     }
 }
 
 fn answers<S: Source>(keys: &[S::Key], mut found: HashMap<S::Key, S::Value>) -> Answers<S> {
-    keys.iter().map(|key| (*key, Ok(found.remove(key)))).collect()
+    keys.iter().map(|key| (key.clone(), Ok(found.remove(key)))).collect()
 }
 
-fn failed<K: Copy + Eq + Hash, V>(keys: &[K], fault: &Fault) -> HashMap<K, Result<Option<V>, Fault>> {
-    keys.iter().map(|key| (*key, Err(fault.clone()))).collect()
+fn failed<K: Clone + Eq + Hash, V>(keys: &[K], fault: &Fault) -> HashMap<K, Result<Option<V>, Fault>> {
+    keys.iter().map(|key| (key.clone(), Err(fault.clone()))).collect()
 }
 
 /// One statement after another, as long as keys wait.

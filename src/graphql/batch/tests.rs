@@ -165,21 +165,39 @@ async fn waiting_is_bounded_in_time_and_number() {
     assert_eq!(value(&batcher.ask(&[1]).await, 1), Err("UNAVAILABLE"));
     assert!(begun.elapsed() >= PATIENCE && begun.elapsed() < PATIENCE + Duration::from_secs(1));
 
-    let group: Vec<u32> = (20..120).collect();
-    let mut full = Vec::new();
+    let group = |number: u32| -> Vec<u32> { (0..100).map(|key| number * 100 + key + 20).collect() };
+    let (mut full, mut groups) = (Vec::new(), 0..);
     // Once more, for what the flights have taken.
-    for number in [MAX_WAITING / group.len(), 8] {
-        for _ in 0..number {
-            let (batcher, group) = (batcher.clone(), group.clone());
+    for number in [MAX_WAITING / 100, 8] {
+        for own in groups.by_ref().take(number) {
+            let (batcher, group) = (batcher.clone(), group(own));
             full.push(tokio::spawn(async move { batcher.ask(&group).await }));
         }
         // Time moves on only when everybody waits.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let begun = tokio::time::Instant::now();
-    assert_eq!(value(&batcher.ask(&group).await, 20), Err("UNAVAILABLE"));
+    assert_eq!(value(&batcher.ask(&group(0)).await, 20), Err("UNAVAILABLE"));
     assert_eq!(begun.elapsed(), Duration::ZERO, "turned away at once");
     for ask in full {
         ask.abort();
     }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_same_shares_a_statement_however_many_they_are() {
+    let (source, batcher) = doubles(0);
+    let asks: Vec<_> = (0..1_000)
+        .map(|number| {
+            let batcher = batcher.clone();
+            tokio::spawn(async move { value(&batcher.ask(&[1 + number % 3]).await, 1 + number % 3) })
+        })
+        .collect();
+    settle().await;
+    source.gate.add_permits(1_000);
+    for (number, ask) in (0..).zip(asks) {
+        assert_eq!(ask.await.unwrap(), Ok(Some((1 + number % 3) * 2)));
+    }
+    let sent = source.sent.lock().unwrap();
+    assert!(sent.len() <= 3, "{sent:?}");
 }
