@@ -192,8 +192,8 @@ pub async fn sqlite(bench: &Bench, table: &mut Table) {
     table.at_least("SQLite ÷ PostgreSQL, 32 connections", &detail, median(&mut ratios), 1.0);
 }
 
-/// A tenant with 100,000 differences that nobody has folded, all of this month whatever the day, and how soon they are
-/// folded.
+/// A tenant with 100,000 differences that nobody has folded, all of this month by UTC whatever the day, and how soon they
+/// are folded.
 pub async fn deltas(bench: &Bench, table: &mut Table) {
     let tenant = format!("('{PREFIX}' || {FIRST})::uuid");
     execute(&bench.database, "DELETE FROM usage_deltas").await;

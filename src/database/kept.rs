@@ -39,8 +39,8 @@ pub(super) enum Kept {
 
 impl Kept {
     /// Takes connections out of the pool of `connection`, `most` of them: whoever needs more waits for one of these, in
-    /// turn, and leaves the others of the pool to whoever else takes from it. All are kept, unless that is all that
-    /// there are.
+    /// turn, and leaves the others of the pool to whoever else takes from it. A statement that was given up still has
+    /// its connection until it ends, but no place. They are kept, unless there is one only.
     pub(super) fn of(connection: &DatabaseConnection, most: usize) -> Self {
         if connection.get_database_backend() == DbBackend::Sqlite {
             let pool = connection.get_sqlite_connection_pool().clone();
@@ -138,7 +138,7 @@ impl<D: sqlx::Database> Connections<D> {
             if was_used || matches!(timeout(ALIVE, last.connection.ping()).await, Ok(Ok(()))) {
                 return Ok(last);
             }
-            // The others have been idle for longer.
+            // The others are hardly better.
             self.idle().clear();
         }
         let connection = self.pool.acquire().await?;

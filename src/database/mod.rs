@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections kept to one database. On SQLite they are readers beside its one writer.
 const CONNECTIONS: u32 = 16;
 
-/// Of these, those that requests read through, at most: kept from one statement to the next, and nobody else's.
+/// Of these, those that most reads of requests go through: kept from one statement to the next, and nobody else's.
 const KEPT: usize = 8;
 
 /// Whether committing copies SQLite's log, once it has so many pages, into the database: a property of the

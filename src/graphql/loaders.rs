@@ -108,7 +108,6 @@ impl<S: Source> Own<S> {
 pub(super) struct Loaders {
     shared: Batchers,
     tenants: Own<Tenants>,
-    tenant_pages: Own<TenantPages>,
     readings: Own<Readings>,
     counted_readings: Own<CountedReadings>,
     series: Own<AllSeries>,
@@ -123,7 +122,6 @@ impl Loaders {
         Self {
             shared: batchers.clone(),
             tenants: Own::default(),
-            tenant_pages: Own::default(),
             readings: Own::default(),
             counted_readings: Own::default(),
             series: Own::default(),
@@ -145,8 +143,9 @@ impl Loaders {
         criteria: Criteria,
         slice: Slice,
     ) -> Result<Arc<TenantPage>, Fault> {
-        let page = self.tenant_pages.load(&self.shared.0.tenant_pages, (criteria, slice)).await?;
-        page.ok_or_else(Fault::lost)
+        // Not through a loader of the request's own, which would read its lists one after another.
+        let mut pages = self.shared.0.tenant_pages.ask(&[(criteria, slice)]).await.into_values();
+        pages.next().transpose()?.flatten().ok_or_else(Fault::lost)
     }
 
     pub(super) async fn reading(&self, tenant: Uuid) -> Loaded<Arc<Reading>> {

@@ -42,10 +42,11 @@ impl PageInfo {
             || self.previous.is_none() && wanted.field("hasPreviousPage").exists()
     }
 
-    /// With what counting has told.
+    /// With what counting has told; what the page itself tells was read at one moment.
     pub(super) fn counted(self, counts: Counts) -> Self {
         let next = counts.total > counts.before.saturating_add(self.rows);
-        Self { next: Some(next), previous: Some(counts.before > 0), ..self }
+        let (next, previous) = (self.next.or(Some(next)), self.previous.or(Some(counts.before > 0)));
+        Self { next, previous, ..self }
     }
 }
 

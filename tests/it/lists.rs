@@ -163,6 +163,8 @@ async fn a_list_is_counted_only_for_what_a_page_does_not_tell() {
             (format!("last: 1, {before}"), "hasNextPage", json!({ "hasNextPage": true }), 2),
             (format!("first: 1, {before}"), "hasNextPage ...P", json!({ "hasNextPage": true, "before": false }), 2),
             (format!("last: 3, {after}"), "hasNextPage ...P", json!({ "hasNextPage": false, "before": true }), 2),
+            (format!("last: 0, {before}"), "hasNextPage ...P", json!({ "hasNextPage": true, "before": true }), 2),
+            (format!("first: 0, {after}"), "hasNextPage ...P", json!({ "hasNextPage": true, "before": true }), 2),
             (format!("last: 2, {after}"), "hasNextPage ...P", json!({ "hasNextPage": false, "before": true }), 1),
         ] {
             let document = format!(

@@ -40,8 +40,9 @@ impl Crowding {
     pub(super) const SERVED: Self = Self { flights: 3, crowd: 48 };
     /// For a database in this process, where a statement costs little beside its keys.
     pub(super) const EMBEDDED: Self = Self { flights: 2, crowd: 8 };
-    /// For what takes a statement for each key: nobody waits but who asks for the same.
-    pub(super) const APART: Self = Self { flights: 8, crowd: 1 };
+    /// For what takes a statement for each key: nobody waits but who asks for the same. Fewer at a time than there are
+    /// connections to read through, which others need too.
+    pub(super) const APART: Self = Self { flights: 4, crowd: 1 };
 }
 
 /// Keys that may wait for one source; beyond it callers are turned away at once.
@@ -161,11 +162,8 @@ impl<S: Source> Batcher<S> {
             queue.fresh += fresh;
             let (keys, since, span) = (keys.to_vec(), Instant::now(), Span::current());
             queue.waiting.push_back(Ask { keys, fresh, since, span, reply });
-            if queue.wants_flight(self.0.crowding) {
-                queue.flights += 1;
-                Flight::start(self.0.clone());
-            }
         }
+        self.0.start_another();
         match tokio::time::timeout(PATIENCE, answer).await {
             Ok(Ok(answers)) => answers,
             Ok(Err(_)) => failed(keys, &Fault::lost()),
@@ -182,27 +180,39 @@ impl<S: Source> Inner<S> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what fits into one statement, with its keys. What nobody waits for any more is dropped.
+    /// Takes what fits into one statement, with its keys: the oldest of those that no statement is reading, else the
+    /// oldest, and all that fits beside it. What nobody waits for any more is dropped.
     fn take(&self) -> (Vec<Ask<S>>, Vec<S::Key>) {
         let mut queue = self.queue();
-        let (mut taken, mut keys) = (Vec::new(), HashSet::new());
-        while let Some(ask) = queue.waiting.front() {
+        let (mut taken, mut keys, mut left) = (Vec::new(), HashSet::new(), VecDeque::new());
+        let mut waiting = std::mem::take(&mut queue.waiting);
+        let is_unread = |ask: &Ask<S>| ask.keys.iter().any(|key| !queue.sent.contains_key(key));
+        let first = waiting.iter().position(is_unread).and_then(|place| waiting.remove(place));
+        for ask in first.into_iter().chain(waiting) {
             let more = ask.keys.iter().filter(|key| !keys.contains(*key)).count();
-            let fits = keys.len() + more <= S::MAX_KEYS || taken.is_empty();
-            if !fits {
-                break;
+            if !ask.reply.is_closed() && !taken.is_empty() && keys.len() + more > S::MAX_KEYS {
+                left.push_back(ask);
+                continue;
             }
-            if let Some(ask) = queue.waiting.pop_front() {
-                queue.keys -= ask.keys.len();
-                queue.fresh -= ask.fresh;
-                if !ask.reply.is_closed() {
-                    keys.extend(ask.keys.iter().cloned());
-                    taken.push(ask);
-                }
+            queue.keys -= ask.keys.len();
+            queue.fresh -= ask.fresh;
+            if !ask.reply.is_closed() {
+                keys.extend(ask.keys.iter().cloned());
+                taken.push(ask);
             }
         }
+        queue.waiting = left;
         queue.send(&keys);
         (taken, keys.into_iter().collect())
+    }
+
+    /// Sends a further statement where there should be one.
+    fn start_another(self: &Arc<Self>) {
+        let mut queue = self.queue();
+        if queue.wants_flight(self.crowding) {
+            queue.flights += 1;
+            Flight::start(self.clone());
+        }
     }
 
     fn note(&self, asks: &[Ask<S>], keys: &[S::Key]) {
@@ -289,6 +299,8 @@ impl<S: Source> Flight<S> {
                 queue.flights += 1;
             }
             let (asks, keys) = self.inner.take();
+            // What found no room here.
+            self.inner.start_another();
             if asks.is_empty() {
                 continue;
             }

@@ -184,6 +184,50 @@ async fn waiting_is_bounded_in_time_and_number() {
     }
 }
 
+/// Answers a key at a time, each once it is let.
+struct Gates(HashMap<u32, Arc<Semaphore>>, Arc<Mutex<Vec<u32>>>);
+
+impl Source for Gates {
+    type Key = u32;
+    type Value = u32;
+    const NAME: &'static str = "gates";
+    const MAX_KEYS: usize = 1;
+
+    async fn load(&self, keys: &[u32]) -> Result<HashMap<u32, u32>, Fault> {
+        self.1.lock().unwrap().extend(keys);
+        self.0[&keys[0]].acquire().await.unwrap().forget();
+        Ok(keys.iter().map(|key| (*key, *key)).collect())
+    }
+}
+
+#[tokio::test]
+async fn what_is_read_apart_waits_for_nothing_else_and_is_shared() {
+    let gates: HashMap<u32, Arc<Semaphore>> = (1..4).map(|key| (key, Arc::new(Semaphore::new(0)))).collect();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let source = Gates(gates.clone(), sent.clone());
+    let batcher = Batcher::new(source, Crowding::APART, Metrics::default().batches(Gates::NAME));
+    let ask = |key: u32| {
+        let batcher = batcher.clone();
+        tokio::spawn(async move { value(&batcher.ask(&[key]).await, key) })
+    };
+    let mut asks = Vec::new();
+    for key in [1, 1, 2, 1, 2, 1, 2, 3] {
+        asks.push(ask(key));
+        settle().await;
+    }
+    assert_eq!(*sent.lock().unwrap(), [1, 2, 3], "others are sent while the first hangs");
+    gates[&2].add_permits(9);
+    gates[&3].add_permits(9);
+    settle().await;
+    assert!(asks[2].is_finished() && asks[4].is_finished() && asks[6].is_finished() && asks[7].is_finished());
+    gates[&1].add_permits(9);
+    for ask in asks {
+        assert!(ask.await.unwrap().unwrap().is_some());
+    }
+    let sent = sent.lock().unwrap();
+    assert!(sent.len() <= 6, "{sent:?}");
+}
+
 #[tokio::test]
 async fn whoever_asks_for_the_same_shares_a_statement_however_many_they_are() {
     let (source, batcher) = doubles(0);
